@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: MIT
+# Third-party libraries: downloaded by package name, built static into $(O)/deps/{target,host}.
+#
+# Changing a version: change it here, `make distclean all check`. Another version than the expected one
+# (a security update) is used all the same, with a warning, and is what the SBOM names.
+
+#           package        arch    suite   expected version                  licence
+inih     := libinih        source  trixie  59-1                              BSD-3-Clause
+c-ares   := c-ares         source  trixie  1.34.5-1+deb13u1                  MIT
+llhttp   := libllhttp-dev  any     trixie  9.2.1~7.3.0+dfsg1+~cs24.12.11-1   MIT
+libmnl   := libmnl-dev     any     trixie  1.0.5-3                           LGPL-2.1-or-later
+libnftnl := libnftnl-dev   any     trixie  1.2.9-1                           GPL-2.0-or-later
+
+DL_DIR      ?= dl
+DEPS        := inih c-ares llhttp libmnl libnftnl
+# Whoever includes <ini.h> needs them too: they change its handler's type.
+INIH_FLAGS  := -DINI_HANDLER_LINENO=1 -DINI_CALL_HANDLER_ON_NEW_SECTION=1 -DINI_ALLOW_MULTILINE=0 \
+               -DINI_MAX_LINE=8192
+ARCHIVES    := llhttp libmnl libnftnl
+DEPS_TARGET := $(O)/deps/target
+DEPS_HOST   := $(O)/deps/host
+
+# A toolchain with a musl sysroot of its own (Buildroot, OpenWrt, Alpine) may have some of the libraries.
+# Debian's wrappers around a glibc compiler call themselves -gnu, and what they find is glibc's.
+IN_SYSROOT  := $(if $(findstring musl,$(TRIPLET)),$(foreach d,$(ARCHIVES),\
+               $(if $(filter /%,$(shell $(CC) -print-file-name=lib$(d:lib%=%).a)),$(d))))
+
+dep-receipt  = $(DL_DIR)/$(word 1,$($(1)))_$(if $(filter any,$(word 2,$($(1)))),$(2),source).pkg
+
+# $(1) library, $(2) architecture
+define receipt-rule
+$(call dep-receipt,$(1),$(2)):
+	$$(call say,FETCH,$(word 1,$($(1))) $(2))
+	$$(Q)board/fetch $$(DL_DIR) $(word 3,$($(1))) $(word 1,$($(1))) $(2) $(word 4,$($(1)))
+endef
+
+# A -dev package's static archive. $(1) library, $(2) target or host, $(3) architecture
+define archive-rule
+$(O)/deps/$(2)/lib/lib$(1:lib%=%).a: $(call dep-receipt,$(1),$(3)) $(O)/.compiler
+	$$(call say,UNPACK,$(2) $(1))
+	$$(Q)board/unpack $$< $(O)/deps/src/$(1)-$(2)
+	$$(Q)mkdir -p $(O)/deps/$(2)/include $$(@D)
+	$$(Q)cp -R $(O)/deps/src/$(1)-$(2)/usr/include/. $(O)/deps/$(2)/include/
+	$$(Q)cp $(O)/deps/src/$(1)-$(2)/usr/lib/*/$$(@F) $$@
+endef
+
+# $(1) library
+define sysroot-rule
+$(DEPS_TARGET)/lib/lib$(1:lib%=%).a: $(O)/.compiler
+	$$(call say,SYSROOT,$(1))
+	$$(Q)mkdir -p $(DEPS_TARGET)/include $$(@D)
+	$$(Q)cp $$$$($$(CC) -print-file-name=$$(@F)) $$@
+endef
+
+# Nothing of c-ares but the resolver: no tools, no tests, and no threads, since each worker drives its
+# own channel from its own loop. $(1) target or host, $(2) compiler, $(3) flags, $(4) more of configure's
+define cares-rule
+$(O)/deps/$(1)/lib/libcares.a: $(call dep-receipt,c-ares) $(O)/.compiler
+	$$(call say,BUILD,$(1) c-ares)
+	$$(Q)board/unpack $$< $(O)/deps/src/c-ares-$(1) 'CVE-*'
+	$$(Q)cd $(O)/deps/src/c-ares-$(1) && ./configure -q --disable-shared --disable-tests \
+		--disable-cares-threads --disable-dependency-tracking --without-pic $(4) \
+		CC="$(2)" CFLAGS="$(3) -w -ffile-prefix-map=$$(abspath $(O))=out" >build.log 2>&1 || \
+		{ tail -n 20 build.log >&2; exit 1; }
+	$$(Q)+$$(MAKE) -s -C $(O)/deps/src/c-ares-$(1)/src/lib libcares.la >>$(O)/deps/src/c-ares-$(1)/build.log 2>&1 || \
+		{ tail -n 20 $(O)/deps/src/c-ares-$(1)/build.log >&2; exit 1; }
+	$$(Q)mkdir -p $(O)/deps/$(1)/include $$(@D)
+	$$(Q)cp $(O)/deps/src/c-ares-$(1)/include/*.h $(O)/deps/$(1)/include/
+	$$(Q)cp $(O)/deps/src/c-ares-$(1)/src/lib/.libs/libcares.a $$@
+endef
+
+# One file: our flags, not those of Debian's library. $(1) target or host, $(2) compiler, $(3) flags
+define inih-rule
+$(O)/deps/$(1)/lib/libinih.a: $(call dep-receipt,inih) $(O)/.compiler
+	$$(call say,BUILD,$(1) inih)
+	$$(Q)board/unpack $$< $(O)/deps/src/inih-$(1)
+	$$(Q)mkdir -p $(O)/deps/$(1)/include $$(@D) && rm -f $$@
+	$$(Q)cd $(O)/deps/src/inih-$(1) && $(2) $(3) $(INIH_FLAGS) -c ini.c
+	$$(Q)ar crD $$@ $(O)/deps/src/inih-$(1)/ini.o
+	$$(Q)cp $(O)/deps/src/inih-$(1)/ini.h $(O)/deps/$(1)/include/
+endef
+
+# The architectures that library $(1) is downloaded for.
+dep-arches   = $(if $(filter any,$(word 2,$($(1)))),$(sort $(HOST_ARCH) $(TARGET_ARCH)),source)
+$(foreach d,$(DEPS),$(foreach a,$(call dep-arches,$(d)),$(eval $(call receipt-rule,$(d),$(a)))))
+$(foreach d,$(ARCHIVES),$(eval $(call archive-rule,$(d),host,$(HOST_ARCH))))
+$(foreach d,$(filter-out $(IN_SYSROOT),$(ARCHIVES)),$(eval $(call archive-rule,$(d),target,$(TARGET_ARCH))))
+$(foreach d,$(IN_SYSROOT),$(eval $(call sysroot-rule,$(d))))
+$(eval $(call cares-rule,target,$(CC),$(SIZE_FLAGS),--host=$(subst gnu,musl,$(TRIPLET))))
+$(eval $(call cares-rule,host,$(HOSTCC),-O2 -g))
+$(eval $(call inih-rule,host,$(HOSTCC),-O2 -g))
+
+DEPS_TARGET_LIBS := $(addprefix $(DEPS_TARGET)/lib/,libcares.a libllhttp.a libmnl.a libnftnl.a)
+DEPS_HOST_LIBS   := $(addprefix $(DEPS_HOST)/lib/,libinih.a libcares.a libllhttp.a libmnl.a libnftnl.a)
+DEPS_RECEIPTS    := $(sort $(foreach d,$(DEPS),$(foreach a,$(call dep-arches,$(d)),$(call dep-receipt,$(d),$(a)))))
+
+# What is linked into which program (PROGRAM_LIBS) and where it came from.
+sbom-library = $(1)=$(word 5,$($(1)))=$(if $(filter $(1),$(IN_SYSROOT)),,$(call dep-receipt,$(1),$(TARGET_ARCH)))
+$(O)/sluice.cdx.json: $(DEPS_RECEIPTS) $(O)/.toolchain board/sbom $(MAKEFILE_LIST)
+	$(call say,SBOM,$@)
+	$(Q)board/sbom $(VERSION) "$(CC)" $(PROGRAM_LIBS) musl=MIT= \
+		$(foreach d,$(DEPS),$(call sbom-library,$(d))) >$@.new
+	$(Q)mv $@.new $@
+
+deps: $(DEPS_TARGET_LIBS) $(DEPS_HOST_LIBS)
+fetch: $(DEPS_RECEIPTS)
+.PHONY: deps fetch

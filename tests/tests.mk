@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: MIT
+# Everything that checks. A suite is a program that prints TAP; tests/run runs and counts them.
+
+FUZZ_SECONDS ?= 60
+export SLUICE_OUT := $(abspath $(O))
+export UBSAN_OPTIONS ?= print_stacktrace=1
+
+# A test program's source says which others it needs besides: /* LINK: rules/policy.c rules/name.c */
+linked-with  = $(shell sed -n 's,.*LINK: *\(.*\) *\*/.*,\1,p' $(1))
+
+UNIT_SRC    := $(wildcard tests/unit/test_*.c)
+FUZZ_SRC    := $(wildcard tests/fuzz/fuzz_*.c)
+UNIT_TESTS  := $(UNIT_SRC:tests/unit/test_%.c=$(O)/tests/unit/test_%)
+REPLAYS     := $(FUZZ_SRC:tests/fuzz/fuzz_%.c=$(O)/tests/replay/%)
+FUZZERS     := $(FUZZ_SRC:tests/fuzz/%.c=$(O)/fuzz/%)
+TEST_LIBS   := -L$(DEPS_HOST)/lib -linih -lcares -lllhttp -lnftnl -lmnl -lpthread
+
+# $(1) program, $(2) side, $(3) sources, $(4) more flags and libraries
+define test-program
+$(1): $(call objects,$(2),$(3)) $(DEPS_HOST_LIBS)
+	$$(call say,LINK,$$@)
+	$$(Q)mkdir -p $$(@D)
+	$$(Q)$$(CLANG) $(SAN_FLAGS) -o $$@ $(call objects,$(2),$(3)) $(4) $(TEST_LIBS)
+endef
+$(foreach t,$(UNIT_SRC),$(eval $(call test-program,$(t:%.c=$(O)/%),sanitize,\
+	$(t) $(call linked-with,$(t)),-lcmocka)))
+$(foreach t,$(FUZZ_SRC),$(eval $(call test-program,$(t:tests/fuzz/fuzz_%.c=$(O)/tests/replay/%),sanitize,\
+	$(t) tests/fuzz/replay.c $(call linked-with,$(t)))))
+$(foreach t,$(FUZZ_SRC),$(eval $(call test-program,$(t:tests/fuzz/%.c=$(O)/fuzz/%),fuzz,\
+	$(t) $(call linked-with,$(t)),-fsanitize=fuzzer)))
+
+sanitize: $(SANITIZED)
+tests: $(UNIT_TESTS) $(REPLAYS)
+
+# A suite for each unit test and each fuzz target's seeds; the others are one runner each.
+UNIT_SUITES  = $(foreach t,$(UNIT_TESTS),'unit/$(notdir $(t)): CMOCKA_MESSAGE_OUTPUT=TAP $(t)') \
+               $(foreach t,$(REPLAYS),'replay/$(notdir $(t)): $(t) tests/fuzz/seeds/$(notdir $(t))')
+RUNNERS     := $(patsubst tests/%/run,%,$(wildcard $(patsubst %,tests/%/run,build rules init e2e)))
+run-suites   = tests/run --log $(O)/tests/log
+runner       = '$(1): tests/$(1)/run $($(1)-arguments)'
+e2e-arguments = --sanitize-bin $(O)/sanitize
+
+# Set-up comes first, and only then can a new make see the compilers that it installed.
+remake       = +$(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
+check:
+	$(Q).ci/setup all
+	$(Q)$(remake) check-all
+check-all: all sanitize tests
+	$(Q)$(run-suites) $(UNIT_SUITES) $(foreach r,$(RUNNERS),$(call runner,$(r)))
+check-unit: tests
+	$(Q)$(run-suites) $(UNIT_SUITES)
+$(addprefix check-,$(RUNNERS)): check-%: all sanitize
+	$(Q)$(run-suites) $(call runner,$*)
+
+demo:
+	$(Q).ci/setup all
+	$(Q)$(remake) all
+	$(Q)tests/demo --bin $(O)
+bench-smoke: all
+	$(Q)tests/bench --bin $(O)
+
+fuzz: $(addprefix fuzz-,$(FUZZ_SRC:tests/fuzz/fuzz_%.c=%))
+fuzz-%: $(O)/fuzz/fuzz_%
+	$(call say,FUZZ,$* for $(FUZZ_SECONDS) s)
+	$(Q)mkdir -p $(O)/fuzz/corpus/$*
+	$(Q)$< -max_total_time=$(FUZZ_SECONDS) -timeout=10 -verbosity=0 -print_final_stats=1 \
+		-artifact_prefix=$(O)/fuzz/$*- $(O)/fuzz/corpus/$* tests/fuzz/seeds/$*
+
+SHELL_FILES  = $(shell grep -rlE '^\#!.*[/ ](ba)?sh' .ci board tests)
+lint: $(O)/autoconf.h
+	$(call say,LINT,cppcheck)
+	$(Q)cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
+		--suppress=missingInclude --suppress=missingIncludeSystem --error-exitcode=1 \
+		-DSLUICE_VERSION='""' -I. -I$(O) --include=$(O)/autoconf.h rules init tproxy
+	$(call say,LINT,shellcheck)
+	$(Q)shellcheck $(SHELL_FILES)
+	$(call say,LINT,mandoc)
+	$(Q)mandoc -Tlint -Wwarning $(MAN)
+
+.SECONDARY:
+.PHONY: sanitize tests check check-all check-unit $(addprefix check-,$(RUNNERS)) demo bench-smoke fuzz lint
