@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+/* The check of what a policy says: META, CAPTURE, SERVICES and the runs they own. */
+#include "rules/verify.h"
+
+#define WEIGHT_MAX 1000000
+
+/* What has been handed out of each section; runs follow each other without gap. */
+struct taken { uint32_t n[FORMAT_SECTIONS]; };
+
+static const uint8_t *record(const struct verify *v, enum format_section section, uint32_t i, size_t size)
+{
+	return v->p->at[section] + (size_t)i * size;
+}
+
+static bool check_meta(struct verify *v)
+{
+	const uint8_t *r = v->p->at[FORMAT_META];
+
+	if (r[META_OUTBOUND] > POLICY_ALLOW_ANY || r[META_ENFORCEMENT] > POLICY_AUDIT || r[META_LOG_FORMAT] > POLICY_LOG_JSON ||
+	    !verify_zero(r + META_ZERO, META_SIZE - META_ZERO))
+		return verify_fail(v, FORMAT_META, 0, "holds an unknown value");
+	return verify_string(v, get_le32(r + META_NAME), VERIFY_STRING_LABEL, FORMAT_META, 0) &&
+	       verify_string(v, get_le32(r + META_NAMESPACE), VERIFY_STRING_LABEL, FORMAT_META, 0) &&
+	       verify_string(v, get_le32(r + META_NODE), VERIFY_STRING_LABEL, FORMAT_META, 0) &&
+	       verify_string(v, get_le32(r + META_ACCESS_LOG), VERIFY_STRING_LOG, FORMAT_META, 0) &&
+	       verify_list(v, get_le32(r + META_NAMESERVERS), VERIFY_LIST_NAMESERVERS, FORMAT_META, 0);
+}
+
+static bool take_run(struct verify *v, struct taken *t, enum format_section section, const uint8_t *r, struct policy_run *run)
+{
+	*run = (struct policy_run){get_le32(r), get_le32(r + 4)};
+	if (run->first != t->n[section] || run->n > v->p->n[section] - run->first)
+		return verify_fail(v, section, run->first, "a run does not begin where the one before it ends");
+	t->n[section] += run->n;
+	return true;
+}
+
+static bool check_ranges(struct verify *v, struct taken *t, const uint8_t *r, uint32_t least, uint32_t most)
+{
+	struct policy_run run;
+	uint32_t before = 0;
+
+	if (!take_run(v, t, FORMAT_RANGES, r, &run))
+		return false;
+	for (uint32_t i = run.first; i < run.first + run.n; i++) {
+		uint32_t first, last;
+
+		policy_range(v->p, i, &first, &last);
+		if (first > last || first < least || last > most)
+			return verify_fail(v, FORMAT_RANGES, i, "not a range");
+		if (i > run.first && (first <= before || first - before < 2))
+			return verify_fail(v, FORMAT_RANGES, i, "out of order");
+		before = last;
+	}
+	return true;
+}
+
+static bool cidr_is_masked(const struct cidr *c)
+{
+	for (unsigned i = 0; i < 16; i++) {
+		unsigned keep = c->bits > i * 8 ? c->bits - i * 8 : 0;
+
+		if (keep < 8 && (uint8_t)(c->addr.b[i] << keep) != 0)
+			return false;
+	}
+	return true;
+}
+
+static bool check_cidrs(struct verify *v, struct taken *t, const uint8_t *r)
+{
+	struct policy_run run;
+	struct cidr before = {.bits = 0};
+
+	if (!take_run(v, t, FORMAT_CIDRS, r, &run))
+		return false;
+	for (uint32_t i = run.first; i < run.first + run.n; i++) {
+		struct cidr c;
+		int order;
+
+		policy_cidr(v->p, i, &c);
+		if (c.bits > 128 || !cidr_is_masked(&c) ||
+		    !verify_zero(record(v, FORMAT_CIDRS, i, CIDR_SIZE) + CIDR_ZERO, CIDR_SIZE - CIDR_ZERO))
+			return verify_fail(v, FORMAT_CIDRS, i, "not a prefix");
+		order = addr_compare(&before.addr, &c.addr);
+		if (i > run.first && (order > 0 || (order == 0 && before.bits >= c.bits)))
+			return verify_fail(v, FORMAT_CIDRS, i, "out of order");
+		before = c;
+	}
+	return true;
+}
+
+static bool check_capture(struct verify *v, struct taken *t)
+{
+	const uint8_t *r = v->p->at[FORMAT_CAPTURE];
+
+	if (r[CAPTURE_SCOPE] > POLICY_SCOPE_BOTH || r[CAPTURE_METHOD] > POLICY_REDIRECT || r[CAPTURE_UDP] > POLICY_ALLOW ||
+	    r[CAPTURE_OTHER] > POLICY_ALLOW || r[CAPTURE_DNS] > POLICY_CAPTURE ||
+	    !verify_zero(r + CAPTURE_ZERO, CAPTURE_INTERFACES - CAPTURE_ZERO))
+		return verify_fail(v, FORMAT_CAPTURE, 0, "holds an unknown value");
+	return verify_list(v, get_le32(r + CAPTURE_INTERFACES), VERIFY_LIST_INTERFACES, FORMAT_CAPTURE, 0) &&
+	       verify_list(v, get_le32(r + CAPTURE_EXCLUDE_INTERFACES), VERIFY_LIST_INTERFACES, FORMAT_CAPTURE, 0) &&
+	       check_ranges(v, t, r + CAPTURE_PORTS, 1, UINT16_MAX) &&
+	       check_ranges(v, t, r + CAPTURE_EXCLUDE_PORTS, 1, UINT16_MAX) &&
+	       check_ranges(v, t, r + CAPTURE_EXEMPT_UIDS, 0, UINT32_MAX - 1) &&
+	       check_ranges(v, t, r + CAPTURE_EXEMPT_GIDS, 0, UINT32_MAX - 1) && check_cidrs(v, t, r + CAPTURE_EXCLUDE_CIDRS);
+}
+
+static bool check_ports(struct verify *v, struct taken *t, const uint8_t *r)
+{
+	struct policy_run run;
+	uint32_t before = 0;
+
+	if (!take_run(v, t, FORMAT_PORTS, r, &run))
+		return false;
+	if (run.n == 0)
+		return verify_fail(v, FORMAT_PORTS, run.first, "a service without ports");
+	for (uint32_t i = run.first; i < run.first + run.n; i++) {
+		struct policy_port port;
+		uint32_t order;
+
+		policy_port(v->p, i, &port);
+		order = port.number * 2u + (port.protocol == POLICY_PROTO_UDP);
+		if (port.number == 0 || port.target == 0 || port.protocol == POLICY_PROTO_NONE || port.protocol >= POLICY_PROTOCOLS ||
+		    !verify_zero(record(v, FORMAT_PORTS, i, PORT_SIZE) + PORT_ZERO, PORT_SIZE - PORT_ZERO))
+			return verify_fail(v, FORMAT_PORTS, i, "not a port");
+		if (order <= before)
+			return verify_fail(v, FORMAT_PORTS, i, "out of order");
+		before = order;
+	}
+	return true;
+}
+
+static bool check_endpoints(struct verify *v, struct taken *t, const uint8_t *r)
+{
+	struct policy_run run;
+	uint64_t weights = 0;
+
+	if (!take_run(v, t, FORMAT_ENDPOINTS, r, &run))
+		return false;
+	for (uint32_t i = run.first; i < run.first + run.n; i++) {
+		const uint8_t *e = record(v, FORMAT_ENDPOINTS, i, ENDPOINT_SIZE);
+		uint32_t name = get_le32(e + ENDPOINT_NAME), weight = get_le32(e + ENDPOINT_WEIGHT);
+
+		if (name != 0 && !verify_string(v, name, VERIFY_STRING_HOST, FORMAT_ENDPOINTS, i))
+			return false;
+		if ((name != 0 && !verify_zero(e + ENDPOINT_ADDR, 16)) || weight == 0 || weight > WEIGHT_MAX ||
+		    !verify_zero(e + ENDPOINT_ZERO, ENDPOINT_SIZE - ENDPOINT_ZERO))
+			return verify_fail(v, FORMAT_ENDPOINTS, i, "not an endpoint");
+		weights += weight;
+		if (weights > UINT32_MAX)
+			return verify_fail(v, FORMAT_ENDPOINTS, i, "the weights add up to 2^32 or more");
+	}
+	return true;
+}
+
+static bool check_service(struct verify *v, struct taken *t, uint32_t i)
+{
+	const uint8_t *r = record(v, FORMAT_SERVICES, i, SERVICE_SIZE);
+
+	if (r[SERVICE_RESOLUTION] > POLICY_DYNAMIC_DNS || r[SERVICE_LOCATION] > POLICY_INTERNAL ||
+	    r[SERVICE_ENFORCEMENT] > POLICY_AUDIT || (r[SERVICE_FLAGS] & ~SERVICE_FLAGS_KNOWN) != 0 ||
+	    get_le32(r + SERVICE_ZERO) != 0)
+		return verify_fail(v, FORMAT_SERVICES, i, "holds an unknown value");
+	if (i > 0 && get_le32(r + SERVICE_NAME) <= get_le32(r - SERVICE_SIZE + SERVICE_NAME))
+		return verify_fail(v, FORMAT_SERVICES, i, "out of order");
+	return verify_string(v, get_le32(r + SERVICE_NAME), VERIFY_STRING_LABEL, FORMAT_SERVICES, i) &&
+	       verify_list(v, get_le32(r + SERVICE_EXPORT_TO), VERIFY_LIST_EXPORT, FORMAT_SERVICES, i) &&
+	       check_ports(v, t, r + SERVICE_PORTS) && check_endpoints(v, t, r + SERVICE_ENDPOINTS) &&
+	       check_cidrs(v, t, r + SERVICE_CIDRS);
+}
+
+static bool check_services(struct verify *v, struct taken *t)
+{
+	static const enum format_section owned[] = {FORMAT_PORTS, FORMAT_ENDPOINTS, FORMAT_CIDRS, FORMAT_RANGES};
+
+	for (uint32_t i = 0; i < v->p->n[FORMAT_SERVICES]; i++)
+		if (!check_service(v, t, i))
+			return false;
+	for (size_t i = 0; i < sizeof(owned) / sizeof(owned[0]); i++)
+		if (t->n[owned[i]] != v->p->n[owned[i]])
+			return verify_fail(v, owned[i], t->n[owned[i]], "belongs to nothing");
+	return true;
+}
+
+bool verify_records(struct verify *v)
+{
+	struct taken t = {{0}};
+
+	return check_meta(v) && check_capture(v, &t) && check_services(v, &t);
+}
