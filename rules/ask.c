@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/* Targets of `sluice-rules explain`. */
+#include "rules/ask.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "rules/value.h"
+
+#define AUTHORITY_MAX 512
+
+static int parse_authority(struct ask *a, char *authority, const char **why)
+{
+	char *host = authority, *port = strrchr(authority, ':');
+	uint64_t n;
+	int len;
+
+	*why = "neither a URL, HOST:PORT nor ADDRESS:PORT";
+	if (*host == '[') {
+		char *end = strchr(host, ']');
+
+		if (end == NULL || (end[1] != '\0' && end[1] != ':'))
+			return -1;
+		port = end[1] == ':' ? end + 1 : NULL;
+		*end = '\0';
+		host++;
+		if (strchr(host, ':') == NULL)
+			return -1;
+	} else if (port != NULL && strchr(host, ':') != port) {
+		*why = "an IPv6 address needs brackets: [ADDRESS]:PORT";
+		return -1;
+	}
+	if (port != NULL) {
+		*port++ = '\0';
+		if (!value_number(port, strlen(port), UINT16_MAX, &n) || n == 0) {
+			*why = "the port is not a number from 1 to 65535";
+			return -1;
+		}
+		a->port = (uint16_t)n;
+	} else if (a->port == 0) {
+		*why = "a port is needed: HOST:PORT";
+		return -1;
+	}
+	if (addr_parse(&a->addr, host, strlen(host)) == 0)
+		return 0;
+	len = name_canon(a->name, host, strlen(host));
+	if (len < 0) {
+		*why = name_strerror(len);
+		return -1;
+	}
+	a->name_len = (size_t)len;
+	return 0;
+}
+
+int ask_parse(struct ask *a, const char *text, const char **why)
+{
+	const char *scheme_end = strstr(text, "://");
+	char authority[AUTHORITY_MAX];
+	size_t len;
+
+	*a = (struct ask){ .seen = ROUTE_SEEN_NOTHING };
+	if (scheme_end != NULL) {
+		len = (size_t)(scheme_end - text);
+		if (len == 4 && strncasecmp(text, "http", 4) == 0) {
+			a->seen = ROUTE_SEEN_HTTP;
+			a->port = 80;
+		} else if (len == 5 && strncasecmp(text, "https", 5) == 0) {
+			a->seen = ROUTE_SEEN_TLS;
+			a->port = 443;
+		} else {
+			*why = "only http and https URLs; for others give HOST:PORT";
+			return -1;
+		}
+		text = scheme_end + 3;
+	}
+	len = scheme_end != NULL ? strcspn(text, "/?#") : strlen(text);
+	if (len >= sizeof(authority) || memchr(text, '@', len) != NULL) {
+		*why = len >= sizeof(authority) ? "too long" : "a user name in a URL is refused";
+		return -1;
+	}
+	memcpy(authority, text, len);
+	authority[len] = '\0';
+	return parse_authority(a, authority, why);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/* What the parts of the writer share: growing bytes, pools in which equal things are one, and the tables. */
+#ifndef SLUICE_RULES_EMIT_H
+#define SLUICE_RULES_EMIT_H
+
+#include "rules/model.h"
+
+/* ---- pool.c; memory lives until pool_fini() ---- */
+
+struct bytes { uint8_t *v; size_t n, room; };
+uint8_t *bytes_add(struct bytes *b, size_t len); /* zeroed; good until the next call */
+
+/* Strings: add all, sort once, then ask for references. */
+struct pool_strings { const char **v; uint32_t *refs; size_t n, room; };
+void pool_add_string(struct pool_strings *p, const char *s);
+void pool_sort_strings(struct pool_strings *p);
+uint32_t pool_string(const struct pool_strings *p, const char *s);
+void pool_fini_strings(struct pool_strings *p);
+
+/* Lists: add gives a number, sort turns numbers into references. */
+struct pool_list { size_t first; uint32_t n, hash, number; const struct pool_lists *of; };
+struct pool_lists {
+	uint32_t *words; size_t n_words, words_room;
+	struct pool_list *v; size_t n, room;
+	uint32_t *slots, *refs; size_t n_slots;
+};
+uint32_t pool_add_list(struct pool_lists *p, const uint32_t *items, uint32_t n);
+void pool_sort_lists(struct pool_lists *p);
+uint32_t pool_list(const struct pool_lists *p, uint32_t number);
+void pool_fini_lists(struct pool_lists *p);
+
+/* ---- emit.c ---- */
+
+struct emit {
+	struct model *m;
+	struct policy_error *e;
+	struct pool_strings strings;
+	struct pool_lists lists;
+	struct bytes sections[FORMAT_SECTIONS];
+	uint32_t records[FORMAT_SECTIONS];
+	uint32_t probes;
+	/* Tables, with the numbers of their lists. */
+	struct emit_key { const char *key; uint32_t hash, service; uint8_t len; } *keys;
+	size_t n_keys;
+	struct emit_interval { struct addr first; uint32_t list; } *intervals;
+	size_t n_intervals;
+	struct emit_port { uint32_t taker, list; uint8_t flags; } *ports; /* by number; taker: service plus 1 */
+	uint32_t *key_lists; /* for each distinct key, in table order */
+	uint32_t *export_lists, interfaces, exclude_interfaces, nameservers;
+	uint32_t *n_hosts, *first_host; /* for each service */
+};
+
+/* Zeroed memory; does not return without it. */
+void *emit_alloc(size_t n, size_t size);
+bool emit_fail(struct emit *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/*
+ * The look-up tables, each in two steps, as references to lists are known only when all lists are: collect, then
+ * write. Collecting returns false after emit_fail().
+ */
+bool emit_collect_hosts(struct emit *w);     /* host_table.c */
+bool emit_write_hosts(struct emit *w);
+bool emit_collect_addresses(struct emit *w); /* address_table.c */
+void emit_write_addresses(struct emit *w);
+bool emit_collect_ports(struct emit *w);     /* port_table.c */
+void emit_write_ports(struct emit *w);
+
+#endif

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/* The policy language as one table. */
+#include "rules/language.h"
+
+#include <string.h>
+
+#include "rules/model.h"
+#include "rules/value.h"
+
+static const struct { const char *word; bool named; } sections[] = {
+	[SECTION_POLICY] = { "policy", false },
+	[SECTION_CAPTURE] = { "capture", false },
+	[SECTION_SERVICE] = { "service", true },
+	[SECTION_GATEWAY] = { "gateway", true },
+	[SECTION_ROUTE] = { "route", true },
+};
+#define SECTIONS (sizeof(sections) / sizeof(sections[0]))
+
+static const struct value_word
+	outbounds[] = { { "registry-only", POLICY_REGISTRY_ONLY }, { "allow-any", POLICY_ALLOW_ANY }, { NULL, 0 } },
+	enforcements[] = { { "enforce", POLICY_ENFORCE }, { "audit", POLICY_AUDIT }, { NULL, 0 } },
+	log_formats[] = { { "text", POLICY_LOG_TEXT }, { "json", POLICY_LOG_JSON }, { NULL, 0 } },
+	scopes[] = { { "pod", POLICY_SCOPE_POD }, { "router", POLICY_SCOPE_ROUTER }, { "both", POLICY_SCOPE_BOTH }, { NULL, 0 } },
+	methods[] = { { "tproxy", POLICY_TPROXY }, { "redirect", POLICY_REDIRECT }, { NULL, 0 } },
+	actions[] = { { "reject", POLICY_REJECT }, { "allow", POLICY_ALLOW }, { NULL, 0 } },
+	dns_actions[] = { { "reject", POLICY_REJECT }, { "allow", POLICY_ALLOW }, { "capture", POLICY_CAPTURE }, { NULL, 0 } },
+	resolutions[] = {
+		{ "none", POLICY_NONE }, { "static", POLICY_STATIC }, { "dns", POLICY_DNS },
+		{ "dns-round-robin", POLICY_DNS_ROUND_ROBIN }, { "dynamic-dns", POLICY_DYNAMIC_DNS }, { NULL, 0 },
+	},
+	locations[] = { { "external", POLICY_EXTERNAL }, { "internal", POLICY_INTERNAL }, { NULL, 0 } },
+	upgrades[] = { { "websocket", 1 }, { "none", 0 }, { NULL, 0 } },
+	yes_no[] = { { "yes", 1 }, { "no", 0 }, { NULL, 0 } },
+	vias[] = {
+		{ "plain", MODEL_VIA_PLAIN }, { "tls", MODEL_VIA_TLS }, { "mutual", MODEL_VIA_MUTUAL },
+		{ "connect", MODEL_VIA_CONNECT }, { "socks5", MODEL_VIA_SOCKS5 }, { "proxy-v2", MODEL_VIA_PROXY_V2 }, { NULL, 0 },
+	};
+
+static const struct value_span
+	any_port = { "port", 1, 65535, true },
+	port = { "port", 1, 65535, false },
+	id = { "numeric id", 0, 4294967294, false };
+
+enum { LIST = LANGUAGE_LIST, FILES = LANGUAGE_FILES, NAMED = LANGUAGE_NAMED };
+
+#define POLICY(field)  offsetof(struct model, field)
+#define CAPTURE(field) offsetof(struct model_capture, field)
+#define SERVICE(field) offsetof(struct model_service, field)
+#define GATEWAY(field) offsetof(struct model_gateway, field)
+#define ROUTE(field)   offsetof(struct model_route, field)
+
+static const struct language_entry entries[] = {
+	{ SECTION_POLICY, KEY_NAME, "name", value_label, POLICY(name), NULL, 0 },
+	{ SECTION_POLICY, KEY_SEQUENCE, "sequence", value_sequence, POLICY(sequence), NULL, 0 },
+	{ SECTION_POLICY, KEY_OUTBOUND, "outbound", value_word, POLICY(outbound), outbounds, 0 },
+	{ SECTION_POLICY, KEY_ENFORCEMENT, "enforcement", value_word, POLICY(enforcement), enforcements, 0 },
+	{ SECTION_POLICY, KEY_NAMESPACE, "namespace", value_label, POLICY(namespace_), NULL, 0 },
+	{ SECTION_POLICY, KEY_ACCESS_LOG, "access-log", value_access_log, POLICY(access_log), NULL, 0 },
+	{ SECTION_POLICY, KEY_LOG_FORMAT, "log-format", value_word, POLICY(log_format), log_formats, 0 },
+	{ SECTION_POLICY, KEY_NAMESERVERS, "nameservers", value_nameserver, POLICY(nameservers), NULL, LIST },
+
+	{ SECTION_CAPTURE, KEY_SCOPE, "scope", value_word, CAPTURE(scope), scopes, 0 },
+	{ SECTION_CAPTURE, KEY_METHOD, "method", value_word, CAPTURE(method), methods, 0 },
+	{ SECTION_CAPTURE, KEY_INTERFACES, "interfaces", value_interface, CAPTURE(interfaces), NULL, LIST },
+	{ SECTION_CAPTURE, KEY_PORTS, "ports", value_range, CAPTURE(ports), &any_port, LIST },
+	{ SECTION_CAPTURE, KEY_EXCLUDE_PORTS, "exclude-ports", value_range, CAPTURE(exclude_ports), &port, LIST },
+	{ SECTION_CAPTURE, KEY_EXCLUDE_CIDRS, "exclude-cidrs", value_cidr, CAPTURE(exclude_cidrs), NULL, LIST },
+	{ SECTION_CAPTURE, KEY_EXCLUDE_INTERFACES, "exclude-interfaces", value_interface, CAPTURE(exclude_interfaces), NULL, LIST },
+	{ SECTION_CAPTURE, KEY_EXEMPT_UIDS, "exempt-uids", value_range, CAPTURE(exempt_uids), &id, LIST },
+	{ SECTION_CAPTURE, KEY_EXEMPT_GIDS, "exempt-gids", value_range, CAPTURE(exempt_gids), &id, LIST },
+	{ SECTION_CAPTURE, KEY_UDP, "udp", value_word, CAPTURE(udp), actions, 0 },
+	{ SECTION_CAPTURE, KEY_OTHER, "other", value_word, CAPTURE(other), actions, 0 },
+	{ SECTION_CAPTURE, KEY_DNS, "dns", value_word, CAPTURE(dns), dns_actions, 0 },
+
+	{ SECTION_SERVICE, KEY_HOSTS, "hosts", value_host, SERVICE(hosts), NULL, LIST },
+	{ SECTION_SERVICE, KEY_HOSTS_FILE, "hosts-file", value_host, SERVICE(hosts), NULL, LIST | FILES },
+	{ SECTION_SERVICE, KEY_PORTS, "ports", value_port, SERVICE(ports), NULL, LIST },
+	{ SECTION_SERVICE, KEY_RESOLUTION, "resolution", value_word, SERVICE(resolution), resolutions, 0 },
+	{ SECTION_SERVICE, KEY_LOCATION, "location", value_word, SERVICE(location), locations, 0 },
+	{ SECTION_SERVICE, KEY_ENFORCEMENT, "enforcement", value_word, SERVICE(enforcement), enforcements, 0 },
+	{ SECTION_SERVICE, KEY_EXPORT_TO, "export-to", value_export, SERVICE(export_to), NULL, LIST },
+	{ SECTION_SERVICE, KEY_ADDRESSES, "addresses", value_cidr, SERVICE(addresses), NULL, LIST },
+	{ SECTION_SERVICE, KEY_ENDPOINTS, "endpoints", value_endpoint, SERVICE(endpoints), NULL, LIST },
+	{ SECTION_SERVICE, KEY_UPGRADE, "upgrade", value_flag, SERVICE(websocket), upgrades, 0 },
+	{ SECTION_SERVICE, KEY_ALLOW_PRIVATE, "allow-private", value_flag, SERVICE(allow_private), yes_no, 0 },
+
+	{ SECTION_GATEWAY, KEY_ADDRESS, "address", value_endpoint, GATEWAY(addresses), NULL, LIST },
+	{ SECTION_GATEWAY, KEY_SERVERS, "servers", value_port, GATEWAY(servers), NULL, LIST },
+	{ SECTION_GATEWAY, KEY_HOSTS, "hosts", value_host, GATEWAY(hosts), NULL, LIST },
+	{ SECTION_GATEWAY, KEY_VIA, "via", value_word, GATEWAY(via), vias, 0 },
+	{ SECTION_GATEWAY, KEY_SUBSET, "subset", value_endpoint, GATEWAY(subsets), NULL, LIST | NAMED },
+	{ SECTION_GATEWAY, KEY_CA, "ca", value_path, GATEWAY(ca), NULL, 0 },
+	{ SECTION_GATEWAY, KEY_CERTIFICATE, "certificate", value_path, GATEWAY(certificate), NULL, 0 },
+	{ SECTION_GATEWAY, KEY_PRIVATE_KEY, "private-key", value_path, GATEWAY(private_key), NULL, 0 },
+	{ SECTION_GATEWAY, KEY_SNI, "sni", value_host_name, GATEWAY(sni), NULL, 0 },
+	{ SECTION_GATEWAY, KEY_SUBJECT_ALT_NAMES, "subject-alt-names", value_alt_name, GATEWAY(subject_alt_names), NULL, LIST },
+
+	{ SECTION_ROUTE, KEY_HOSTS, "hosts", value_host, ROUTE(hosts), NULL, LIST },
+	{ SECTION_ROUTE, KEY_PORT, "port", value_port_number, ROUTE(port), NULL, 0 },
+	{ SECTION_ROUTE, KEY_FROM, "from", value_from, ROUTE(from), NULL, LIST },
+	{ SECTION_ROUTE, KEY_TO, "to", value_destination, ROUTE(to), NULL, LIST },
+};
+#define ENTRIES (sizeof(entries) / sizeof(entries[0]))
+
+enum language_section language_section(const char *word, struct diag_guess *guess)
+{
+	for (size_t i = SECTION_POLICY; i < SECTIONS; i++) {
+		if (strcmp(word, sections[i].word) == 0)
+			return (enum language_section)i;
+		diag_guess(guess, sections[i].word);
+	}
+	return SECTION_NONE;
+}
+
+const char *language_section_word(enum language_section section)
+{
+	return sections[section].word;
+}
+
+bool language_section_named(enum language_section section)
+{
+	return sections[section].named;
+}
+
+/* What follows a named key's word, or NULL when the key is not that word. */
+static const char *name_after(const char *key, const char *word)
+{
+	size_t len = strlen(word);
+
+	if (strncmp(key, word, len) != 0 || (key[len] != '\0' && key[len] != ' ' && key[len] != '\t'))
+		return NULL;
+	return key + len + strspn(key + len, " \t");
+}
+
+const struct language_entry *language_find(enum language_section section, const char *key, const char **name)
+{
+	for (size_t i = 0; i < ENTRIES; i++) {
+		const struct language_entry *e = &entries[i];
+
+		if (e->section != section)
+			continue;
+		*name = (e->flags & NAMED) != 0 ? name_after(key, e->word) : NULL;
+		if ((e->flags & NAMED) != 0 ? *name != NULL : strcmp(e->word, key) == 0)
+			return e;
+	}
+	return NULL;
+}
+
+const char *language_elsewhere(enum language_section section, const char *key, struct diag_guess *guess)
+{
+	const char *elsewhere = NULL;
+
+	for (size_t i = 0; i < ENTRIES; i++) {
+		if (entries[i].section == section)
+			diag_guess(guess, entries[i].word);
+		else if (strcmp(entries[i].word, key) == 0)
+			elsewhere = sections[entries[i].section].word;
+	}
+	return elsewhere;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/* The policy language: which sections and keys there are, and what each key's values are (sluice-policy(5)). */
+#ifndef SLUICE_RULES_LANGUAGE_H
+#define SLUICE_RULES_LANGUAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "rules/diag.h"
+
+struct value;
+
+enum language_section { SECTION_NONE, SECTION_POLICY, SECTION_CAPTURE, SECTION_SERVICE, SECTION_GATEWAY, SECTION_ROUTE };
+
+/* The words that stand left of an equals sign, each once even if several sections have it. */
+enum language_key {
+	KEY_NAME, KEY_SEQUENCE, KEY_OUTBOUND, KEY_ENFORCEMENT, KEY_NAMESPACE, KEY_ACCESS_LOG, KEY_LOG_FORMAT, KEY_NAMESERVERS,
+	KEY_SCOPE, KEY_METHOD, KEY_INTERFACES, KEY_PORTS, KEY_EXCLUDE_PORTS, KEY_EXCLUDE_CIDRS, KEY_EXCLUDE_INTERFACES,
+	KEY_EXEMPT_UIDS, KEY_EXEMPT_GIDS, KEY_UDP, KEY_OTHER, KEY_DNS,
+	KEY_HOSTS, KEY_HOSTS_FILE, KEY_RESOLUTION, KEY_LOCATION, KEY_EXPORT_TO, KEY_ADDRESSES, KEY_ENDPOINTS, KEY_UPGRADE,
+	KEY_ALLOW_PRIVATE,
+	KEY_ADDRESS, KEY_SERVERS, KEY_VIA, KEY_SUBSET, KEY_CA, KEY_CERTIFICATE, KEY_PRIVATE_KEY, KEY_SNI, KEY_SUBJECT_ALT_NAMES,
+	KEY_PORT, KEY_FROM, KEY_TO,
+	LANGUAGE_KEYS,
+};
+
+enum {
+	LANGUAGE_LIST = 1,  /* items between commas, continued by indented lines; the field is one of the model's lists */
+	LANGUAGE_FILES = 2, /* each item names a file of items, one a line */
+	LANGUAGE_NAMED = 4, /* a name follows the key's word, each with a list of its own */
+};
+
+struct language_entry {
+	enum language_section section;
+	enum language_key key;
+	const char *word;
+	bool (*parse)(const struct value *v, void *field);
+	size_t offset; /* of the field in the section's struct of the model */
+	const void *arg;
+	unsigned flags;
+};
+
+/* SECTION_NONE: unknown, and *guess has looked at those that there are. */
+enum language_section language_section(const char *word, struct diag_guess *guess);
+const char *language_section_word(enum language_section section);
+bool language_section_named(enum language_section section); /* [word NAME] */
+
+/* NULL: unknown. *name: what follows a named key's word, else NULL. */
+const struct language_entry *language_find(enum language_section section, const char *key, const char **name);
+/* For a key that was not found: another section that has it, or NULL; *guess has looked at this section's keys. */
+const char *language_elsewhere(enum language_section section, const char *key, struct diag_guess *guess);
+
+#endif

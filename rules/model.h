@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A policy as the compiler holds it: filled by the language front (ini.c, language.c), checked (check.c), written
+ * as bytes (emit.c). Host side only; everything lives until the process ends, and running out of memory exits with EX_OSERR.
+ */
+#ifndef SLUICE_RULES_MODEL_H
+#define SLUICE_RULES_MODEL_H
+
+#include "rules/addr.h"
+#include "rules/policy.h"
+
+/* Where something was written. */
+struct model_at { const char *file; int line; };
+
+struct model_string { const char *s; struct model_at at; };
+struct model_range  { uint32_t first, last; struct model_at at; };
+struct model_cidr   { struct cidr cidr; struct model_at at; };
+struct model_host   { const char *key; uint32_t line; uint16_t file; uint8_t len; }; /* name_canon_pattern() form; file indexes model.files (a million of them: kept small) */
+struct model_port   { uint16_t number, target; enum policy_protocol protocol; struct model_at at; };
+struct model_endpoint {
+	const char *name; /* canonical; NULL: addr */
+	struct addr addr;
+	uint16_t port;    /* 0: the target of the service's port */
+	uint32_t weight;  /* 1 unless written */
+	struct model_at at;
+};
+
+struct model_strings   { struct model_string *v; size_t n, room; };
+struct model_ranges    { struct model_range *v; size_t n, room; };
+struct model_cidrs     { struct model_cidr *v; size_t n, room; };
+struct model_hosts     { struct model_host *v; size_t n, room; };
+struct model_ports     { struct model_port *v; size_t n, room; };
+struct model_endpoints { struct model_endpoint *v; size_t n, room; };
+
+struct model_capture {
+	enum policy_scope scope;
+	enum policy_method method;
+	enum policy_action udp, other, dns;
+	struct model_strings interfaces, exclude_interfaces;
+	struct model_ranges ports, exclude_ports, exempt_uids, exempt_gids;
+	struct model_cidrs exclude_cidrs;
+	struct model_at at;
+};
+
+struct model_service {
+	const char *name;
+	struct model_hosts hosts;
+	struct model_ports ports;
+	enum policy_resolution resolution;
+	enum policy_location location;
+	enum policy_enforcement enforcement;
+	bool websocket, allow_private;
+	struct model_strings export_to;
+	struct model_cidrs addresses;
+	struct model_endpoints endpoints;
+	struct model_at at;
+};
+
+enum model_via { MODEL_VIA_PLAIN = 0, MODEL_VIA_TLS, MODEL_VIA_MUTUAL, MODEL_VIA_CONNECT, MODEL_VIA_SOCKS5, MODEL_VIA_PROXY_V2 };
+
+struct model_subset { const char *name; struct model_endpoints endpoints; struct model_at at; };
+struct model_subsets { struct model_subset *v; size_t n, room; };
+
+struct model_gateway {
+	const char *name;
+	struct model_endpoints addresses;
+	struct model_ports servers;
+	struct model_hosts hosts;
+	enum model_via via;
+	struct model_subsets subsets;
+	const char *ca, *certificate, *private_key, *sni;
+	struct model_strings subject_alt_names;
+	struct model_at at;
+};
+
+struct model_destination {
+	const char *gateway, *subset; /* "egress/wikipedia": gateway set, subset or NULL */
+	const char *host;             /* "www.wikipedia.org:80": host set */
+	uint16_t port;                /* 0: not written */
+	uint32_t weight;
+	struct model_at at;
+};
+struct model_destinations { struct model_destination *v; size_t n, room; };
+
+struct model_route {
+	const char *name;
+	struct model_hosts hosts;
+	uint16_t port;                /* 0: any */
+	struct model_strings from;    /* "mesh" and gateway names */
+	struct model_destinations to;
+	struct model_at at;
+};
+
+struct model_services { struct model_service *v; size_t n, room; };
+struct model_gateways { struct model_gateway *v; size_t n, room; };
+struct model_routes   { struct model_route *v; size_t n, room; };
+
+struct model {
+	const char *name, *namespace_, *node, *access_log;
+	uint64_t sequence;
+	enum policy_outbound outbound;
+	enum policy_enforcement enforcement;
+	enum policy_log_format log_format;
+	struct model_strings nameservers;
+	struct model_capture capture;
+	struct model_services services;
+	struct model_gateways gateways;
+	struct model_routes routes;
+	struct model_strings files; /* every file read, by index */
+};
+
+/* model.c. Appends a zeroed element to one of the lists above and returns it. */
+#define model_push(list) (model_grow((void **)&(list)->v, &(list)->n, &(list)->room, sizeof(*(list)->v)), &(list)->v[(list)->n - 1])
+void model_grow(void **v, size_t *n, size_t *room, size_t size);
+const char *model_text(const char *s, size_t len); /* a copy that lives as long as the process */
+
+/* The effective defaults (`sluice-rules defaults`). */
+void model_init(struct model *m);
+
+/*
+ * emit.c. Writes a checked model as the one canonical encoding (see format.h). Sorts the model's lists in place
+ * (services by name, ports, addresses; capture's ranges are merged). Returns malloc'ed bytes, which have been verified, and
+ * their number; NULL with e->text when the format cannot hold the model.
+ */
+uint8_t *model_emit(struct model *m, size_t *len, struct policy_error *e);
+
+#endif

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: MIT */
+/* A compiled policy as source again: every key that has a value, every list in its canonical order. */
+#include "rules/show.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LINE_MAX_LEN 120 /* a line is broken before it gets longer, unless by one item alone */
+#define ITEM_SIZE    (FORMAT_MAX_STRING + 64)
+
+struct show {
+	const struct policy *p;
+	FILE *out;
+	int width;            /* of the section's longest key */
+	size_t column;        /* of the list that is being written */
+	bool started;         /* it has an item */
+	const uint8_t **keys; /* host keys, service by service */
+};
+
+static const char *const outbounds[] = {"registry-only", "allow-any"}, *const enforcements[] = {"enforce", "audit"},
+	*const log_formats[] = {"text", "json"}, *const scopes[] = {"pod", "router", "both"},
+	*const methods[] = {"tproxy", "redirect"}, *const actions[] = {"reject", "allow", "capture"},
+	*const locations[] = {"external", "internal"};
+
+/* ---- lines ---- */
+
+static void show_key(struct show *s, const char *key)
+{
+	s->column = (size_t)fprintf(s->out, "%-*s =", s->width, key);
+	s->started = false;
+}
+
+static void show_word(struct show *s, const char *key, const char *word)
+{
+	show_key(s, key);
+	fprintf(s->out, " %s\n", word);
+}
+
+/* An item of the list whose key was written last. */
+static void show_item(struct show *s, const char *item)
+{
+	size_t len = strlen(item);
+
+	if (s->started) {
+		fputc(',', s->out);
+		s->column++;
+	}
+	if (s->started && s->column + 1 + len + 1 > LINE_MAX_LEN) {
+		fputs("\n\t", s->out);
+		s->column = 1;
+	} else {
+		fputc(' ', s->out);
+		s->column++;
+	}
+	fputs(item, s->out);
+	s->column += len;
+	s->started = true;
+}
+
+static void end_list(struct show *s)
+{
+	fputc('\n', s->out);
+}
+
+/* ---- lists ---- */
+
+static void show_strings(struct show *s, const char *key, struct policy_list l)
+{
+	if (l.n == 0)
+		return;
+	show_key(s, key);
+	for (uint32_t i = 0; i < l.n; i++)
+		show_item(s, policy_string(s->p, policy_item(l, i)));
+	end_list(s);
+}
+
+static void show_ranges(struct show *s, const char *key, struct policy_run run, bool all)
+{
+	char item[ITEM_SIZE];
+
+	show_key(s, key);
+	for (uint32_t i = run.first; i < run.first + run.n; i++) {
+		uint32_t first, last;
+
+		policy_range(s->p, i, &first, &last);
+		if (all && first == 1 && last == UINT16_MAX)
+			snprintf(item, sizeof(item), "*");
+		else if (first == last)
+			snprintf(item, sizeof(item), "%u", first);
+		else
+			snprintf(item, sizeof(item), "%u-%u", first, last);
+		show_item(s, item);
+	}
+	end_list(s);
+}
+
+static void show_cidrs(struct show *s, const char *key, struct policy_run run)
+{
+	char item[ADDR_TEXT];
+
+	if (run.n == 0)
+		return;
+	show_key(s, key);
+	for (uint32_t i = run.first; i < run.first + run.n; i++) {
+		struct cidr c;
+
+		policy_cidr(s->p, i, &c);
+		show_item(s, cidr_format(&c, item));
+	}
+	end_list(s);
+}
+
+static void show_ports(struct show *s, struct policy_run run)
+{
+	char item[ITEM_SIZE];
+
+	show_key(s, "ports");
+	for (uint32_t i = run.first; i < run.first + run.n; i++) {
+		struct policy_port port;
+
+		policy_port(s->p, i, &port);
+		if (port.target == port.number)
+			snprintf(item, sizeof(item), "%s:%u", policy_protocol_name(port.protocol), port.number);
+		else
+			snprintf(item, sizeof(item), "%s:%u->%u", policy_protocol_name(port.protocol), port.number, port.target);
+		show_item(s, item);
+	}
+	end_list(s);
+}
+
+static void show_endpoints(struct show *s, struct policy_run run)
+{
+	char item[ITEM_SIZE], text[ADDR_PORT_TEXT];
+
+	if (run.n == 0)
+		return;
+	show_key(s, "endpoints");
+	for (uint32_t i = run.first; i < run.first + run.n; i++) {
+		struct policy_endpoint e;
+		size_t n;
+
+		policy_endpoint(s->p, i, &e);
+		if (e.name == NULL)
+			n = (size_t)snprintf(item, sizeof(item), "%s",
+					     e.port != 0 ? addr_port_format(&e.addr, e.port, text) : addr_format(&e.addr, text));
+		else if (e.port != 0)
+			n = (size_t)snprintf(item, sizeof(item), "%s:%u", e.name, e.port);
+		else
+			n = (size_t)snprintf(item, sizeof(item), "%s", e.name);
+		if (e.weight != 1)
+			snprintf(item + n, sizeof(item) - n, " weight %u", e.weight);
+		show_item(s, item);
+	}
+	end_list(s);
+}
+
+/* ---- hosts ---- */
+
+static int compare_keys(const void *a, const void *b)
+{
+	const uint8_t *x = *(const uint8_t *const *)a, *y = *(const uint8_t *const *)b;
+	int order = memcmp(x + 1, y + 1, x[0] < y[0] ? x[0] : y[0]);
+
+	return order != 0 ? order : x[0] - y[0];
+}
+
+/* The host table names services by key; here keys are wanted by service. Returns where each service's keys end, or NULL. */
+static size_t *collect_hosts(struct show *s)
+{
+	const struct policy *p = s->p;
+	uint32_t services = p->n[FORMAT_SERVICES];
+	size_t *ends = calloc((size_t)services + 1, sizeof(*ends)), n = 0;
+
+	if (ends == NULL)
+		return NULL;
+	for (uint32_t i = 0; i < services; i++) {
+		struct policy_service service;
+
+		policy_service(p, i, &service);
+		ends[i] = n;
+		n += service.n_hosts;
+	}
+	s->keys = calloc(n + 1, sizeof(*s->keys));
+	if (s->keys == NULL) {
+		free(ends);
+		return NULL;
+	}
+	for (uint32_t i = 0; i < p->n[FORMAT_HOSTS]; i++) {
+		const uint8_t *slot = p->at[FORMAT_HOSTS] + (size_t)i * HOST_SIZE;
+		struct policy_list l = policy_list(p, get_le32(slot + HOST_LIST));
+
+		for (uint32_t j = 0; j < l.n; j++)
+			s->keys[ends[policy_item(l, j)]++] = p->at[FORMAT_NAMES] + get_le32(slot + HOST_NAME) - 1;
+	}
+	return ends;
+}
+
+static void show_hosts(struct show *s, const uint8_t **keys, size_t n)
+{
+	char item[ITEM_SIZE];
+
+	if (n == 0)
+		return;
+	qsort(keys, n, sizeof(*keys), compare_keys);
+	show_key(s, "hosts");
+	for (size_t i = 0; i < n; i++) {
+		const uint8_t *key = keys[i];
+		bool wild = key[0] == 0 || key[1] == '.';
+
+		snprintf(item, sizeof(item), "%s%.*s", wild ? "*" : "", key[0], (const char *)key + 1);
+		show_item(s, item);
+	}
+	end_list(s);
+}
+
+/* ---- sections ---- */
+
+static void show_meta(struct show *s)
+{
+	struct policy_meta m;
+
+	policy_meta(s->p, &m);
+	if (strcmp(m.node, "mesh") != 0)
+		fprintf(s->out, "; compiled for node %s\n", m.node);
+	fputs("[policy]\n", s->out);
+	s->width = (int)strlen("enforcement");
+	show_word(s, "name", m.name);
+	show_key(s, "sequence");
+	fprintf(s->out, " %llu\n", (unsigned long long)s->p->sequence);
+	show_word(s, "outbound", outbounds[m.outbound]);
+	show_word(s, "enforcement", enforcements[m.enforcement]);
+	show_word(s, "namespace", m.namespace_);
+	show_word(s, "access-log", m.access_log);
+	show_word(s, "log-format", log_formats[m.log_format]);
+	show_strings(s, "nameservers", m.nameservers);
+}
+
+static void show_capture(struct show *s)
+{
+	struct policy_capture c;
+
+	policy_capture(s->p, &c);
+	fputs("\n[capture]\n", s->out);
+	s->width = (int)strlen("exclude-interfaces");
+	show_word(s, "scope", scopes[c.scope]);
+	show_word(s, "method", methods[c.method]);
+	show_strings(s, "interfaces", c.interfaces);
+	show_ranges(s, "ports", c.ports, true);
+	if (c.exclude_ports.n > 0)
+		show_ranges(s, "exclude-ports", c.exclude_ports, false);
+	show_cidrs(s, "exclude-cidrs", c.exclude_cidrs);
+	show_strings(s, "exclude-interfaces", c.exclude_interfaces);
+	if (c.exempt_uids.n > 0)
+		show_ranges(s, "exempt-uids", c.exempt_uids, false);
+	if (c.exempt_gids.n > 0)
+		show_ranges(s, "exempt-gids", c.exempt_gids, false);
+	show_word(s, "udp", actions[c.udp]);
+	show_word(s, "other", actions[c.other]);
+	show_word(s, "dns", actions[c.dns]);
+}
+
+static void show_service(struct show *s, uint32_t i, size_t keys_end)
+{
+	struct policy_service v;
+
+	policy_service(s->p, i, &v);
+	fprintf(s->out, "\n[service %s]\n", v.name);
+	s->width = (int)strlen("allow-private");
+	show_hosts(s, s->keys + keys_end - v.n_hosts, v.n_hosts);
+	show_ports(s, v.ports);
+	show_word(s, "resolution", policy_resolution_name(v.resolution));
+	show_word(s, "location", locations[v.location]);
+	if (v.enforcement != POLICY_ENFORCE)
+		show_word(s, "enforcement", enforcements[v.enforcement]);
+	if (v.export_to.n != 1 || strcmp(policy_string(s->p, policy_item(v.export_to, 0)), "*") != 0)
+		show_strings(s, "export-to", v.export_to);
+	show_cidrs(s, "addresses", v.cidrs);
+	show_endpoints(s, v.endpoints);
+	if (v.websocket)
+		show_word(s, "upgrade", "websocket");
+	if (v.allow_private)
+		show_word(s, "allow-private", "yes");
+}
+
+int show_policy(const struct policy *p, FILE *out)
+{
+	struct show s = {.p = p, .out = out};
+	size_t *ends = collect_hosts(&s);
+
+	if (ends == NULL)
+		return -1;
+	show_meta(&s);
+	show_capture(&s);
+	for (uint32_t i = 0; i < p->n[FORMAT_SERVICES]; i++)
+		show_service(&s, i, ends[i]);
+	free(ends);
+	free(s.keys);
+	if (fflush(out) != 0)
+		return -1;
+	if (ferror(out)) {
+		errno = EIO;
+		return -1;
+	}
+	return 0;
+}
