@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/* The network interfaces of this node. */
+#include "init/link.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+
+/* A veth's link is its peer, not an interface that its packets go through next. */
+static bool is_veth(const struct nlattr *linkinfo)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each_nested(attr, linkinfo)
+		if (mnl_attr_get_type(attr) == IFLA_INFO_KIND)
+			return mnl_attr_get_payload_len(attr) >= 4 && memcmp(mnl_attr_get_payload(attr), "veth", 4) == 0;
+	return false;
+}
+
+static int index_of(const struct nlattr *attr)
+{
+	return mnl_attr_get_payload_len(attr) == sizeof(uint32_t) ? (int)mnl_attr_get_u32(attr) : 0;
+}
+
+static void take(const struct nlmsghdr *nlh, void *data)
+{
+	struct link_list *l = data;
+	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
+	bool veth = false, foreign = false;
+	const struct nlattr *attr;
+	size_t len;
+
+	if (nlh->nlmsg_type != RTM_NEWLINK || mnl_nlmsg_get_payload_len(nlh) < sizeof(*ifi) || (ifi->ifi_flags & IFF_LOOPBACK))
+		return;
+	if (l->n == LINK_MAX) {
+		l->overflow = true;
+		return;
+	}
+	memset(&l->link[l->n], 0, sizeof(l->link[0]));
+	memset(&l->of[l->n], 0, sizeof(l->of[0]));
+	l->of[l->n].index = ifi->ifi_index;
+	mnl_attr_for_each(attr, nlh, sizeof(*ifi)) {
+		switch (mnl_attr_get_type(attr)) {
+		case IFLA_IFNAME:
+			len = mnl_attr_get_payload_len(attr);
+			memcpy(l->link[l->n].name, mnl_attr_get_payload(attr), len < IF_NAMESIZE ? len : IF_NAMESIZE - 1);
+			break;
+		case IFLA_LINK:
+			l->of[l->n].lower = index_of(attr);
+			break;
+		case IFLA_MASTER:
+			l->of[l->n].master = index_of(attr);
+			break;
+		case IFLA_LINK_NETNSID:
+			foreign = true;
+			break;
+		case IFLA_LINKINFO:
+			veth = is_veth(attr);
+			break;
+		default:
+			break;
+		}
+	}
+	if (veth || foreign || l->of[l->n].lower == ifi->ifi_index)
+		l->of[l->n].lower = 0;
+	l->n++;
+}
+
+static void find_uppers(struct link_list *l)
+{
+	for (uint32_t i = 0; i < l->n; i++) {
+		l->link[i].upper = l->of[i].lower != 0;
+		for (uint32_t j = 0; j < l->n && !l->link[i].upper; j++)
+			l->link[i].upper = l->of[j].master == l->of[i].index;
+	}
+}
+
+int link_list_read(struct link_list *l, struct netlink *nl)
+{
+	int err = EINTR;
+
+	for (int tries = 0; err == EINTR && tries < NETLINK_TRIES; tries++) {
+		struct nlmsghdr *nlh = netlink_start(nl, RTM_GETLINK, 0);
+		struct ifinfomsg *ifi = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifi));
+
+		ifi->ifi_family = AF_UNSPEC;
+		l->n = 0;
+		l->overflow = false;
+		err = netlink_dump(nl, nlh, take, l);
+	}
+	if (err == 0 && l->overflow)
+		err = E2BIG;
+	find_uppers(l);
+	return err;
+}

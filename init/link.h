@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* The network interfaces of this node. */
+#ifndef SLUICE_INIT_LINK_H
+#define SLUICE_INIT_LINK_H
+
+#include "init/netlink.h"
+#include "init/ruleset.h"
+
+enum { LINK_MAX = 1024 };
+
+struct link_list {
+	uint32_t n;
+	bool overflow;
+	struct link link[LINK_MAX];
+	struct { int index, lower, master; } of[LINK_MAX];
+};
+
+/* Every interface but lo, over a NETLINK_ROUTE socket. 0 or an errno (E2BIG: more than LINK_MAX). */
+int link_list_read(struct link_list *l, struct netlink *nl);
+
+#endif

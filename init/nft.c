@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: MIT */
+/* The ruleset as one netlink batch. */
+#include "init/nft.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sysexits.h>
+
+#include <libnftnl/chain.h>
+#include <libnftnl/common.h>
+#include <libnftnl/rule.h>
+#include <libnftnl/set.h>
+#include <libnftnl/table.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+
+#include "init/message.h"
+
+/*
+ * Room is address space until it is used. A message is at most MESSAGE_MAX, so that much is kept free at the end; a message of set elements
+ * ends before its u16 attribute length does.
+ */
+enum { ROOM = 64 << 20, MESSAGE_MAX = 65536, ELEMENTS_MAX = 48000, PARTS = 8192, COMMENT_MAX = 250 };
+
+enum part_kind { PART_BEGIN, PART_TABLE, PART_SET, PART_CHAIN, PART_RULE, PART_END };
+
+/* What each message of the batch is about, by sequence number. */
+struct part { uint8_t kind, family; uint16_t index; };
+
+struct batch {
+	const struct ruleset *r;
+	const struct bytecode *code;
+	char *at, *end;
+	uint32_t n;
+	struct part part[PARTS];
+};
+
+static struct batch batch;
+static char *room;
+
+uint8_t nft_family(enum chain_id chain)
+{
+	return chain_is_netdev(chain) ? NFPROTO_NETDEV : NFPROTO_INET;
+}
+
+uint32_t nft_key_type(enum set_key key)
+{
+	static const uint8_t type[SET_KEYS] = {
+		[SET_KEY_PORT] = 13, [SET_KEY_IPV4] = 7, [SET_KEY_IPV6] = 8, [SET_KEY_IFNAME] = 41,
+		[SET_KEY_UID] = 24, [SET_KEY_GID] = 25, [SET_KEY_ICMPV6] = 29,
+	};
+
+	return type[key];
+}
+
+static int batch_init(struct batch *b, const struct ruleset *r, const struct bytecode *code)
+{
+	if (room == NULL) {
+		room = mmap(NULL, ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		if (room == MAP_FAILED) {
+			room = NULL;
+			return -1;
+		}
+	}
+	b->r = r;
+	b->code = code;
+	b->at = room;
+	b->end = room + ROOM;
+	b->n = 0;
+	return 0;
+}
+
+/* Starts a message in the batch. NULL: the batch is full. */
+static struct nlmsghdr *start(struct batch *b, struct part part, uint16_t type, uint16_t flags)
+{
+	if (b->end - b->at < MESSAGE_MAX || b->n == PARTS)
+		return NULL;
+	b->part[b->n] = part;
+	return nftnl_nlmsg_build_hdr(b->at, type, part.family, flags | NLM_F_ACK, b->n++);
+}
+
+static void finish(struct batch *b, const struct nlmsghdr *nlh)
+{
+	b->at += MNL_ALIGN(nlh->nlmsg_len);
+}
+
+static int put_table(struct batch *b, uint8_t family, uint16_t type, uint16_t flags)
+{
+	struct nlmsghdr *nlh = start(b, (struct part){PART_TABLE, family, 0}, type, flags);
+	struct nftnl_table *t = nftnl_table_alloc();
+
+	if (nlh == NULL || t == NULL || nftnl_table_set_str(t, NFTNL_TABLE_NAME, RULESET_TABLE) != 0)
+		return -1;
+	nftnl_table_nlmsg_build_payload(nlh, t);
+	nftnl_table_free(t);
+	finish(b, nlh);
+	return 0;
+}
+
+static int put_no_table(struct batch *b, uint8_t family)
+{
+	return put_table(b, family, NFT_MSG_DELTABLE, 0);
+}
+
+static int put_set(struct batch *b, uint16_t id)
+{
+	const struct set *set = &b->r->sets[id];
+	struct nlmsghdr *nlh = start(b, (struct part){PART_SET, NFPROTO_INET, id}, NFT_MSG_NEWSET, NLM_F_CREATE | NLM_F_EXCL);
+	/* What nft cannot see (its SET_KEYBYTEORDER): names are in the processor's order, intervals always in the network's. */
+	const uint32_t host = 1, network = 2, order = set->key == SET_KEY_IFNAME ? host : network;
+	uint8_t userdata[2 + sizeof(order)] = {0, sizeof(order)};
+	struct nftnl_set *s = nftnl_set_alloc();
+
+	if (nlh == NULL || s == NULL || nftnl_set_set_str(s, NFTNL_SET_TABLE, RULESET_TABLE) != 0 ||
+	    nftnl_set_set_str(s, NFTNL_SET_NAME, set->name) != 0)
+		return -1;
+	nftnl_set_set_u32(s, NFTNL_SET_ID, id + 1u);
+	nftnl_set_set_u32(s, NFTNL_SET_KEY_TYPE, nft_key_type(set->key));
+	nftnl_set_set_u32(s, NFTNL_SET_KEY_LEN, set_key_len(set->key));
+	nftnl_set_set_u32(s, NFTNL_SET_FLAGS, set->interval ? NFT_SET_INTERVAL : 0);
+	memcpy(userdata + 2, &order, sizeof(order));
+	if (nftnl_set_set_data(s, NFTNL_SET_USERDATA, userdata, sizeof(userdata)) != 0)
+		return -1;
+	nftnl_set_nlmsg_build_payload(nlh, s);
+	nftnl_set_free(s);
+	finish(b, nlh);
+	return 0;
+}
+
+static void put_element(struct nlmsghdr *nlh, const uint8_t *key, uint32_t len, bool end)
+{
+	struct nlattr *element = mnl_attr_nest_start(nlh, NFTA_LIST_ELEM);
+	struct nlattr *value = mnl_attr_nest_start(nlh, NFTA_SET_ELEM_KEY);
+
+	mnl_attr_put(nlh, NFTA_DATA_VALUE, len, key);
+	mnl_attr_nest_end(nlh, value);
+	if (end)
+		mnl_attr_put_u32(nlh, NFTA_SET_ELEM_FLAGS, htonl(NFT_SET_ELEM_INTERVAL_END));
+	mnl_attr_nest_end(nlh, element);
+}
+
+/* An interval ends before the next key; one that reaches the highest key has no end. */
+static bool next_key(uint8_t *key, const uint8_t *last, uint32_t len)
+{
+	memcpy(key, last, len);
+	for (uint32_t i = len; i-- > 0;)
+		if (++key[i] != 0)
+			return true;
+	return false;
+}
+
+static int put_elements(struct batch *b, uint16_t id)
+{
+	const struct set *set = &b->r->sets[id];
+	uint32_t at = 0, len = set_key_len(set->key);
+	struct element e;
+	bool more = set_next(b->r, id, &at, &e);
+
+	while (more) {
+		struct nlmsghdr *nlh = start(b, (struct part){PART_SET, NFPROTO_INET, id}, NFT_MSG_NEWSETELEM, NLM_F_CREATE);
+		struct nlattr *list;
+		uint8_t end[16];
+
+		if (nlh == NULL)
+			return -1;
+		mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_TABLE, RULESET_TABLE);
+		mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, set->name);
+		mnl_attr_put_u32(nlh, NFTA_SET_ELEM_LIST_SET_ID, htonl(id + 1u));
+		list = mnl_attr_nest_start(nlh, NFTA_SET_ELEM_LIST_ELEMENTS);
+		while (more && nlh->nlmsg_len < ELEMENTS_MAX) {
+			put_element(nlh, e.first, len, false);
+			if (set->interval && next_key(end, e.last, len))
+				put_element(nlh, end, len, true);
+			more = set_next(b->r, id, &at, &e);
+		}
+		mnl_attr_nest_end(nlh, list);
+		finish(b, nlh);
+	}
+	return 0;
+}
+
+static int put_devices(struct nftnl_chain *c, const struct ruleset *r, bool upper)
+{
+	const char *devices[RULESET_LINKS + 1];
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < r->n_links; i++)
+		if (r->links[i].upper == upper)
+			devices[n++] = r->links[i].name;
+	devices[n] = NULL;
+	return nftnl_chain_set_array(c, NFTNL_CHAIN_DEVICES, devices);
+}
+
+static int put_chain(struct batch *b, uint16_t id)
+{
+	static const char *const types[] = {[CHAIN_FILTER] = "filter", [CHAIN_ROUTE] = "route", [CHAIN_NAT] = "nat"};
+	const struct chain *chain = &b->r->chains[id];
+	struct nlmsghdr *nlh = start(b, (struct part){PART_CHAIN, nft_family(id), id}, NFT_MSG_NEWCHAIN, NLM_F_CREATE | NLM_F_EXCL);
+	struct nftnl_chain *c = nftnl_chain_alloc();
+
+	if (nlh == NULL || c == NULL || nftnl_chain_set_str(c, NFTNL_CHAIN_TABLE, RULESET_TABLE) != 0 ||
+	    nftnl_chain_set_str(c, NFTNL_CHAIN_NAME, chain->name) != 0)
+		return -1;
+	if (chain->hook != CHAIN_NO_HOOK) {
+		nftnl_chain_set_u32(c, NFTNL_CHAIN_HOOKNUM, (uint32_t)chain->hook);
+		nftnl_chain_set_s32(c, NFTNL_CHAIN_PRIO, chain->priority);
+		nftnl_chain_set_u32(c, NFTNL_CHAIN_POLICY, chain->drop ? NF_DROP : NF_ACCEPT);
+		if (nftnl_chain_set_str(c, NFTNL_CHAIN_TYPE, types[chain->type]) != 0)
+			return -1;
+	}
+	if (chain_is_netdev(id) && put_devices(c, b->r, id == CHAIN_EGRESS_UPPER) != 0)
+		return -1;
+	nftnl_chain_nlmsg_build_payload(nlh, c);
+	nftnl_chain_free(c);
+	finish(b, nlh);
+	return 0;
+}
+
+static int put_rule(struct batch *b, uint16_t index)
+{
+	const struct rule *rule = &b->r->rules[index];
+	struct nlmsghdr *nlh = start(b, (struct part){PART_RULE, nft_family(rule->chain), index},
+	                             NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND);
+	struct nftnl_rule *out = b->code->rule[index];
+	size_t len = strnlen(rule->comment, COMMENT_MAX);
+	char userdata[2 + COMMENT_MAX + 1] = {0, (char)(len + 1)}; /* nft's RULE_COMMENT */
+
+	memcpy(userdata + 2, rule->comment, len);
+	if (nlh == NULL || nftnl_rule_set_str(out, NFTNL_RULE_TABLE, RULESET_TABLE) != 0 ||
+	    nftnl_rule_set_str(out, NFTNL_RULE_CHAIN, b->r->chains[rule->chain].name) != 0 ||
+	    nftnl_rule_set_data(out, NFTNL_RULE_USERDATA, userdata, (uint32_t)(len + 3)) != 0)
+		return -1;
+	nftnl_rule_nlmsg_build_payload(nlh, out);
+	finish(b, nlh);
+	return 0;
+}
+
+static int put_all(struct batch *b, uint8_t family)
+{
+	if (put_table(b, family, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_EXCL) != 0)
+		return -1;
+	for (uint16_t i = 0; i < SETS && family == NFPROTO_INET; i++)
+		if (b->r->sets[i].used && (put_set(b, i) != 0 || put_elements(b, i) != 0))
+			return -1;
+	for (uint16_t i = 0; i < CHAINS; i++)
+		if (b->r->chains[i].used && nft_family(i) == family && put_chain(b, i) != 0)
+			return -1;
+	for (uint16_t i = 0; i < b->r->n_rules; i++)
+		if (nft_family(b->r->rules[i].chain) == family && put_rule(b, i) != 0)
+			return -1;
+	return 0;
+}
+
+static int put_edge(struct batch *b, bool begin)
+{
+	if (b->end - b->at < MESSAGE_MAX || b->n == PARTS)
+		return -1;
+	b->part[b->n] = (struct part){begin ? PART_BEGIN : PART_END, NFPROTO_UNSPEC, 0};
+	finish(b, begin ? nftnl_batch_begin(b->at, b->n) : nftnl_batch_end(b->at, b->n));
+	b->n++;
+	return 0;
+}
+
+/* ---- what the kernel said ---- */
+
+static const char *feature_of(const struct ruleset *r, struct part part)
+{
+	if (part.family == NFPROTO_NETDEV)
+		return "the egress hook (Linux 5.16, CONFIG_NETFILTER_EGRESS); --no-egress-hook leaves packet sockets unwatched";
+	if (part.kind == PART_CHAIN && r->chains[part.index].type == CHAIN_NAT)
+		return "nft_chain_nat: use method = tproxy";
+	if (part.kind != PART_RULE)
+		return "nf_tables (CONFIG_NF_TABLES_INET)";
+	for (size_t i = 0; i < RULESET_ITEMS; i++) {
+		enum item_kind kind = r->rules[part.index].item[i].kind;
+
+		if (kind == ITEM_TPROXY)
+			return "nft_tproxy: use method = redirect";
+		if (kind == ITEM_REDIRECT)
+			return "nft_redir: use method = tproxy";
+		if (kind == ITEM_REJECT_RESET || kind == ITEM_REJECT_PORT || kind == ITEM_REJECT_ADMIN)
+			return "nft_reject_inet";
+		if ((kind >= ITEM_CT_MARK && kind <= ITEM_CT_DNAT) || kind == ITEM_SET_CT_MARK)
+			return "nft_ct (with CONFIG_NF_CONNTRACK_MARK)";
+	}
+	return "nf_tables";
+}
+
+static uint32_t position_of(const struct ruleset *r, uint16_t index)
+{
+	uint32_t position = 1;
+
+	for (uint16_t i = 0; i < index; i++)
+		position += r->rules[i].chain == r->rules[index].chain;
+	return position;
+}
+
+static int complain(const struct batch *b, struct part part, int err)
+{
+	const char *family = part.family == NFPROTO_NETDEV ? "netdev" : "inet";
+	const struct ruleset *r = b->r;
+	char what[128];
+
+	if ((err == EEXIST || err == ENOENT) && part.kind == PART_TABLE)
+		return EX_TEMPFAIL;
+	if (err == EPERM && part.kind == PART_BEGIN)
+		return message(EX_NOPERM, "nf_tables: needs CAP_NET_ADMIN");
+	if (part.kind == PART_RULE)
+		snprintf(what, sizeof(what), "chain %s: rule %u (%s)", r->chains[r->rules[part.index].chain].name,
+		         position_of(r, part.index), r->rules[part.index].comment);
+	else if (part.kind == PART_CHAIN || part.kind == PART_SET)
+		snprintf(what, sizeof(what), "%s %s", part.kind == PART_CHAIN ? "chain" : "set",
+		         part.kind == PART_CHAIN ? r->chains[part.index].name : r->sets[part.index].name);
+	else
+		snprintf(what, sizeof(what), "table %s " RULESET_TABLE, family);
+	if (err == EPERM)
+		return message(EX_NOPERM, "%s: it belongs to another process, or this one lacks CAP_NET_ADMIN", what);
+	if (err == ENOENT || err == EOPNOTSUPP || err == EPROTONOSUPPORT || err == EAFNOSUPPORT)
+		return message(EX_UNAVAILABLE, "%s: the kernel lacks %s", what, feature_of(r, part));
+	return message(EX_OSERR, "%s: %s", what, strerror(err));
+}
+
+struct answer { uint32_t acks, failed; int err; };
+
+static void take(const struct batch *b, const char *buf, size_t len, struct answer *a)
+{
+	int left = (int)len;
+
+	for (const struct nlmsghdr *nlh = (const struct nlmsghdr *)buf; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
+		const struct nlmsgerr *e = mnl_nlmsg_get_payload(nlh);
+
+		if (nlh->nlmsg_type != NLMSG_ERROR || mnl_nlmsg_get_payload_len(nlh) < sizeof(int) || nlh->nlmsg_seq >= b->n)
+			continue;
+		if (e->error == 0) {
+			a->acks++;
+		} else if (a->err == 0 || nlh->nlmsg_seq < a->failed) {
+			a->err = -e->error;
+			a->failed = nlh->nlmsg_seq;
+		}
+	}
+}
+
+/* The kernel answers while it is being sent to, so what it has to say is there when sending is done. */
+static int commit(struct batch *b, struct netlink *nl)
+{
+	struct answer a = {0};
+	int size = (int)(b->at - room) + MESSAGE_MAX, fd = mnl_socket_get_fd(nl->socket);
+	ssize_t n;
+
+	if (size > 100000) { /* the usual limits are 208 KiB */
+		(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
+		(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
+	}
+	if (mnl_socket_sendto(nl->socket, room, (size_t)(b->at - room)) < 0)
+		return message(errno == EPERM ? EX_NOPERM : EX_OSERR, "netlink: sending the rules: %s", strerror(errno));
+	while ((n = recv(fd, nl->reply, sizeof(nl->reply), MSG_DONTWAIT)) > 0)
+		take(b, nl->reply, (size_t)n, &a);
+	if (a.err != 0)
+		return complain(b, b->part[a.failed], a.err);
+	if (n == 0 || errno != EAGAIN || a.acks != b->n - 2)
+		return message(EX_OSERR, "netlink: %u of %u messages acknowledged: %s", a.acks, b->n - 2, strerror(errno));
+	return 0;
+}
+
+int nft_apply(struct netlink *nl, const struct ruleset *r, const struct bytecode *code, unsigned present)
+{
+	bool netdev = r->n_links > 0;
+
+	if (batch_init(&batch, r, code) != 0)
+		message_out_of_memory();
+	if (put_edge(&batch, true) != 0 || ((present & NFT_INET) && put_no_table(&batch, NFPROTO_INET) != 0) ||
+	    put_all(&batch, NFPROTO_INET) != 0 || ((present & NFT_NETDEV) && put_no_table(&batch, NFPROTO_NETDEV) != 0) ||
+	    (netdev && put_all(&batch, NFPROTO_NETDEV) != 0) || put_edge(&batch, false) != 0)
+		return message(EX_CONFIG, "the policy's [capture] has more entries than one transaction can hold");
+	return commit(&batch, nl);
+}
+
+int nft_remove(struct netlink *nl, unsigned present)
+{
+	int code;
+
+	if (batch_init(&batch, NULL, NULL) != 0)
+		message_out_of_memory();
+	if (put_edge(&batch, true) != 0 || ((present & NFT_INET) && put_no_table(&batch, NFPROTO_INET) != 0) ||
+	    ((present & NFT_NETDEV) && put_no_table(&batch, NFPROTO_NETDEV) != 0) || put_edge(&batch, false) != 0)
+		message_out_of_memory();
+	code = commit(&batch, nl);
+	return code == EX_TEMPFAIL ? 0 : code; /* somebody else deleted them */
+}

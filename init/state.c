@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/* The secret mark in the state directory. */
+#include "init/state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "init/message.h"
+#include "rules/capture.h"
+
+int state_draw(uint32_t *secret)
+{
+	do {
+		ssize_t n = getrandom(secret, sizeof(*secret), 0);
+
+		if (n < 0 && errno != EINTR)
+			return -1;
+		*secret = n == (ssize_t)sizeof(*secret) ? *secret & ~3u : 0;
+	} while (*secret == 0 || *secret == (CAPTURE_MARK & ~3u));
+	return 0;
+}
+
+static bool is_proxys(const struct state *s)
+{
+	struct stat st;
+	int dir = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), err;
+
+	if (dir < 0)
+		return false;
+	err = fstatat(dir, CAPTURE_MARK_FILE, &st, AT_SYMLINK_NOFOLLOW);
+	(void)close(dir);
+	return err == 0 && st.st_uid == s->uid && st.st_gid == s->gid && (st.st_mode & 07777) == 0400;
+}
+
+/* A file that cannot be read (root without CAP_DAC_OVERRIDE cannot) or holds nothing of use is replaced. */
+int state_read(struct state *s)
+{
+	if (capture_mark_read(s->dir, &s->secret) == 0) {
+		s->kept = is_proxys(s);
+		return 0;
+	}
+	s->kept = false;
+	if (state_draw(&s->secret) != 0)
+		return message(EX_OSERR, "getrandom: %s", strerror(errno));
+	return 0;
+}
+
+int state_lock(const char *dir)
+{
+	int fd;
+
+	if (mkdir(dir, 0755) != 0 && errno != EEXIST)
+		return message(EX_CANTCREAT, "%s: %s", dir, strerror(errno));
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return message(EX_CANTCREAT, "%s: %s", dir, strerror(errno));
+	while (flock(fd, LOCK_EX) != 0)
+		if (errno != EINTR)
+			return message(EX_IOERR, "%s: cannot be locked: %s", dir, strerror(errno));
+	return 0;
+}
+
+int state_write(struct state *s)
+{
+	if (capture_mark_write(s->dir, s->secret, s->uid, s->gid) != 0)
+		return message(errno == EPERM || errno == EACCES ? EX_NOPERM : EX_CANTCREAT, "%s/" CAPTURE_MARK_FILE ": %s%s", s->dir,
+		               strerror(errno), errno == EPERM ? " (giving it to the proxy's user takes CAP_CHOWN)" : "");
+	s->kept = true;
+	return 0;
+}
+
+int state_remove(const char *dir)
+{
+	int at = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), code = 0;
+
+	if (at < 0)
+		return errno == ENOENT ? 0 : message(EX_IOERR, "%s: %s", dir, strerror(errno));
+	if (unlinkat(at, CAPTURE_MARK_FILE, 0) != 0 && errno != ENOENT)
+		code = message(EX_IOERR, "%s/" CAPTURE_MARK_FILE ": %s", dir, strerror(errno));
+	(void)close(at);
+	return code;
+}
