@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/* The start of an exchange: the request head is read, checked and decided. */
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "tproxy/conn.h"
+#include "tproxy/dial.h"
+#include "tproxy/exchange.h"
+#include "tproxy/relay.h"
+
+/* Not HTTP as we read it. May end c. */
+static void refuse(struct worker *w, struct conn *c, struct exchange *x, int error)
+{
+	stat_add(&w->stats.http[-error], 1);
+	x->parsed = false;
+	x->rq.framing = HTTP_BODY_NONE;
+	exchange_answer(w, c, x, http_error_status(error), FLAG_DPE, http_error_code(error), NULL, NULL);
+}
+
+/* The decision. May end c. */
+static void decide(struct worker *w, struct conn *c, struct exchange *x)
+{
+	struct route_query q = {
+		.dst = c->dst, .port = c->dport, .seen = ROUTE_SEEN_HTTP,
+		.name = x->rq.host_len ? x->rq.host : NULL, .name_len = x->rq.host_len,
+		.host = x->rq.host_is_addr ? &x->rq.host_addr : NULL,
+	};
+	struct policy_service s;
+	struct route r;
+
+	worker_drop_policy(w, c);
+	worker_take_policy(w, c);
+	const struct policy *p = conn_policy(w, c);
+	route_find(p, &q, &r);
+	stat_add(&w->stats.reason[r.reason], 1);
+	worker_count(w, STAT_RQ_TOTAL, 1);
+	x->route_name = r.verdict == ROUTE_SERVICE ? "default" : r.reason == ROUTE_WHY_AUDIT ? "audit" : "allow_any";
+	if (r.verdict == ROUTE_SERVICE) {
+		c->service = r.service;
+		c->key = r.key ? (uint32_t)(r.key - p->at[FORMAT_NAMES]) : NONE;
+		policy_service(p, r.service, &s);
+		x->upgrade = x->rq.websocket && s.websocket;
+		x->port = r.port;
+	} else if (r.verdict == ROUTE_PASSTHROUGH) {
+		c->flags |= CONN_PASSTHROUGH;
+		x->upgrade = x->rq.websocket;
+		if (r.reason == ROUTE_WHY_AUDIT)
+			worker_count(w, STAT_AUDITED, 1);
+	} else {
+		worker_count(w, STAT_RQ_BLOCKED, 1);
+		x->route_name = "block_all";
+		exchange_answer(w, c, x, 502, FLAG_NONE, "direct_response", NULL, route_reason_code(r.reason));
+		return;
+	}
+	x->phase = EXCHANGE_DIAL;
+	dial_start(w, c, r.verdict == ROUTE_SERVICE ? &x->port : NULL, q.name, q.name_len, true);
+}
+
+/* May end c. */
+static void head_complete(struct worker *w, struct conn *c, struct exchange *x, size_t len)
+{
+	x->head_len = x->body_at = (uint32_t)len;
+	int error = http_request_parse(exchange_bytes(w, x), len, c->dport, &x->rq);
+	if (error) {
+		refuse(w, c, x, error);
+		return;
+	}
+	x->parsed = true;
+	x->close_client = !x->rq.keep_alive;
+	x->rq_body.framing = x->rq_body.promised = x->rq.framing;
+	x->rq_body.left = x->rq.length;
+	x->rq_body.done = x->rq.framing == HTTP_BODY_NONE;
+	if (x->rq.framing == HTTP_BODY_CHUNKED)
+		http_chunked_init(&x->rq_body.chunked, false);
+	decide(w, c, x);
+}
+
+/* Reads on. True: bytes came. May end c when it returns false. */
+static bool read_in(struct worker *w, struct conn *c, struct exchange *x)
+{
+	size_t room = BUFFER_SIZE - x->in_len;
+	ssize_t n = recv(c->fd, exchange_bytes(w, x) + x->in_len, room, MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+		c->io &= (uint8_t)~IO_READ;
+		if (!x->in_len)
+			exchange_free(w, c);
+		return false;
+	}
+	if (n <= 0) {
+		conn_close(w, c, n < 0);
+		return false;
+	}
+	if (!x->in_len)
+		timer_set(&w->loop, &c->timer, w->config->head_ms);
+	x->in_len += (uint32_t)n;
+	if ((size_t)n < room && !(c->io & IO_RDHUP))
+		c->io &= (uint8_t)~IO_READ;
+	return true;
+}
+
+/* May end c. */
+void exchange_read_head(struct worker *w, struct conn *c, struct exchange *x)
+{
+	for (;;) {
+		long n = x->in_len ? http_head_length(exchange_bytes(w, x), x->in_len, &x->scanned) : 0;
+		if (n < 0 || n > CONFIG_HTTP_HEAD_MAX || (n == 0 && x->in_len >= CONFIG_HTTP_HEAD_MAX)) {
+			refuse(w, c, x, n < 0 ? (int)n : HTTP_TOO_LARGE);
+			return;
+		}
+		if (n > 0) {
+			head_complete(w, c, x, (size_t)n);
+			return;
+		}
+		if (!(c->io & IO_READ) || !read_in(w, c, x))
+			return;
+	}
+}
+
+/* Between requests: a readable client needs an exchange again. False: none is to be had now. May end c then. */
+bool exchange_begin(struct worker *w, struct conn *c)
+{
+	if (!flow_empty(&c->flow[DOWNWARD]) || !(c->io & IO_READ))
+		return false;
+	uint32_t in = buffer_take(w);
+	if (in == NONE) {
+		w->starved = true;
+		conn_want_again(w, c);
+		return false;
+	}
+	if (!exchange_take(w, c, in, 0)) {
+		buffer_give(w, in);
+		conn_close(w, c, true);
+		return false;
+	}
+	return true;
+}

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+/* Requests: whom one is for, what it is framed by, and how it goes upstream. */
+#include <string.h>
+
+#include "tproxy/http_head.h"
+
+struct authority {
+	char name[NAME_SIZE];
+	uint16_t name_len;
+	bool is_addr;
+	struct addr addr;
+};
+
+/* 1*5DIGIT without leading zeros, equal to the destination's. */
+static bool is_port(const char *s, size_t len, uint16_t port)
+{
+	uint32_t n = 0;
+
+	if (len == 0 || len > 5 || s[0] == '0')
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		if (s[i] < '0' || s[i] > '9')
+			return false;
+		n = n * 10 + (uint32_t)(s[i] - '0');
+	}
+	return n == port;
+}
+
+/*
+ * uri-host [ ":" port ] (RFC 9110 7.2), but only a dotted quad, a bracketed IPv6 address or a name.
+ * a is valid as soon as the host is, so that a wrong port can be logged with the host.
+ */
+static int authority_parse(struct authority *a, const char *s, size_t len, uint16_t port)
+{
+	const char *colon = memchr(s, ':', len);
+	size_t host = colon ? (size_t)(colon - s) : len;
+	int name_len;
+
+	memset(a, 0, sizeof(*a));
+	if (len > 0 && s[0] == '[') {
+		const char *bracket = memchr(s, ']', len);
+
+		if (!bracket || !colon || colon > bracket)
+			return HTTP_HOST_INVALID;
+		host = (size_t)(bracket - s) + 1;
+		if (addr_parse(&a->addr, s + 1, host - 2) != 0)
+			return HTTP_HOST_INVALID;
+		if (host < len && s[host] != ':')
+			return HTTP_HOST_INVALID;
+		a->is_addr = true;
+	} else if (addr_parse(&a->addr, s, host) == 0) {
+		a->is_addr = true;
+	} else {
+		name_len = name_canon(a->name, s, host);
+		if (name_len <= 0) {
+			a->name[0] = '\0';
+			return HTTP_HOST_INVALID;
+		}
+		a->name_len = (uint16_t)name_len;
+	}
+	return host == len || is_port(s + host + 1, len - host - 1, port) ? HTTP_OK : HTTP_HOST_PORT;
+}
+
+static bool authority_equal(const struct authority *a, const struct authority *b)
+{
+	if (a->is_addr || b->is_addr)
+		return a->is_addr && b->is_addr && addr_equal(&a->addr, &b->addr);
+	return a->name_len == b->name_len && memcmp(a->name, b->name, a->name_len) == 0;
+}
+
+static int host_read(struct http_request *r, const struct http_head *h, uint16_t port,
+                     struct authority *host)
+{
+	int error;
+
+	if (!http_head_has(h, HTTP_KNOWN_HOST))
+		return HTTP_HOST_MISSING;
+	if (h->twice >> HTTP_KNOWN_HOST & 1)
+		return HTTP_HOST_DUPLICATE;
+	r->authority = http_head_value(h, HTTP_KNOWN_HOST);
+	error = authority_parse(host, h->text + r->authority.at, r->authority.len, port);
+	memcpy(r->host, host->name, (size_t)host->name_len + 1);
+	r->host_len = host->name_len;
+	r->host_is_addr = host->is_addr;
+	r->host_addr = host->addr;
+	return error;
+}
+
+/* The forms of RFC 9112 3.2, brought to origin-form. */
+static int target_read(struct http_request *r, const struct http_head *h, uint16_t port,
+                       const struct authority *host)
+{
+	const char *s = h->text + h->target.at, *authority;
+	size_t len = h->target.len, at, start = sizeof("http://") - 1;
+	struct authority named;
+	int error;
+
+	for (size_t i = 0; i < len; i++)
+		if (s[i] <= ' ' || s[i] > '~' || s[i] == '#' || s[i] == '\\')
+			return HTTP_START_LINE;
+	if (len > 0 && s[0] == '/')
+		return HTTP_OK;
+	if (len == 1 && s[0] == '*')
+		return h->parser.method == HTTP_OPTIONS ? HTTP_OK : HTTP_START_LINE;
+	if (len < start || !http_equal(s, 4, "http") || memcmp(s + 4, "://", 3) != 0)
+		return HTTP_START_LINE;
+	authority = s + start;
+	for (at = start; at < len && s[at] != '/' && s[at] != '?'; at++)
+		;
+	error = authority_parse(&named, authority, at - start, port);
+	if (error)
+		return error;
+	if (!authority_equal(&named, host))
+		return HTTP_HOST_TARGET;
+	/* Without a path the last slash of "http://" is the path. */
+	if (at == len)
+		r->target = (struct http_slice){ (uint16_t)(h->target.at + start - 1), 1 };
+	else
+		r->target = (struct http_slice){ (uint16_t)(h->target.at + at), (uint16_t)(len - at) };
+	return HTTP_OK;
+}
+
+static int method_read(struct http_request *r, const struct http_head *h)
+{
+	if (h->method.len == 0)
+		return HTTP_OK;
+	switch (h->parser.method) {
+	case HTTP_CONNECT:
+	case HTTP_TRACE:
+	case HTTP_PRI:
+		return HTTP_METHOD;
+	case HTTP_HEAD:
+		r->head = true;
+		r->idempotent = true;
+		return HTTP_OK;
+	case HTTP_GET:
+	case HTTP_OPTIONS:
+	case HTTP_PUT:
+	case HTTP_DELETE:
+		r->idempotent = true;
+		return HTTP_OK;
+	default:
+		return HTTP_OK;
+	}
+}
+
+static int upgrade_read(struct http_request *r, const struct http_head *h)
+{
+	bool has_key = http_head_value(h, HTTP_KNOWN_SEC_WEBSOCKET_KEY).len > 0 &&
+	               !(h->twice >> HTTP_KNOWN_SEC_WEBSOCKET_KEY & 1) &&
+	               !(h->dropped >> h->at[HTTP_KNOWN_SEC_WEBSOCKET_KEY] & 1);
+
+	if (!http_head_websocket(h))
+		return HTTP_OK;
+	if (r->framing == HTTP_BODY_CHUNKED || r->length > 0)
+		return HTTP_UPGRADE;
+	r->websocket = has_key && h->parser.method == HTTP_GET && h->minor == 1;
+	return HTTP_OK;
+}
+
+/* RFC 9110 10.1.1. In HTTP/1.0, or without a body to wait for, it means nothing and is dropped. */
+static int expect_read(struct http_request *r, const struct http_head *h)
+{
+	struct http_slice v = http_head_value(h, HTTP_KNOWN_EXPECT);
+
+	if (!http_head_has(h, HTTP_KNOWN_EXPECT))
+		return HTTP_OK;
+	if (h->twice >> HTTP_KNOWN_EXPECT & 1 || !http_equal(h->text + v.at, v.len, "100-continue"))
+		return HTTP_EXPECT;
+	r->expect_continue = h->minor == 1 && (r->framing == HTTP_BODY_CHUNKED || r->length > 0);
+	if (!r->expect_continue)
+		r->dropped |= (uint64_t)1 << h->at[HTTP_KNOWN_EXPECT];
+	return HTTP_OK;
+}
+
+int http_request_parse(const char *head, size_t len, uint16_t port, struct http_request *r)
+{
+	struct http_head h;
+	struct authority host;
+	int error, fields_error, host_error;
+
+	memset(r, 0, offsetof(struct http_request, fields));
+	error = http_head_read(&h, head, len, HTTP_REQUEST, r->fields);
+	r->method = h.method;
+	r->target = h.target;
+	r->minor = h.minor;
+	r->n_fields = h.n_fields;
+	/* Also after an error, for the log: what came before it may say whom the request was for. */
+	fields_error = http_head_read_fields(&h);
+	host_error = host_read(r, &h, port, &host);
+	if (method_read(r, &h))
+		return HTTP_METHOD;
+	if (error || fields_error)
+		return error ? error : fields_error;
+	r->user_agent = http_head_value(&h, HTTP_KNOWN_USER_AGENT);
+	r->x_forwarded_for = http_head_value(&h, HTTP_KNOWN_X_FORWARDED_FOR);
+	r->x_request_id = http_head_value(&h, HTTP_KNOWN_X_REQUEST_ID);
+	r->dropped = h.dropped;
+	r->keep_alive = !h.close && (h.minor == 1 || h.keep_alive);
+	if (!host_error)
+		host_error = target_read(r, &h, port, &host);
+	if (host_error)
+		return host_error;
+	error = http_head_read_framing(&h, &r->framing, &r->length);
+	if (!error)
+		error = upgrade_read(r, &h);
+	if (!error)
+		error = expect_read(r, &h);
+	return error;
+}
+
+static void put_host(struct http_out *o, const struct http_request *r, uint16_t port)
+{
+	char text[ADDR_TEXT];
+
+	http_put_text(o, "host: ");
+	if (!r->host_is_addr)
+		http_put(o, r->host, r->host_len);
+	else if (addr_is_v4(&r->host_addr))
+		http_put_text(o, addr_format(&r->host_addr, text));
+	else {
+		http_put_text(o, "[");
+		http_put_text(o, addr_format(&r->host_addr, text));
+		http_put_text(o, "]");
+	}
+	if (port != 80) {
+		http_put_text(o, ":");
+		http_put_decimal(o, port);
+	}
+	http_put_text(o, "\r\n");
+}
+
+size_t http_request_write(const char *head, const struct http_request *r, uint16_t port,
+                          bool upgrade, char *out, size_t room)
+{
+	struct http_out o = { .at = out, .end = out + room };
+
+	http_put(&o, head + r->method.at, r->method.len);
+	http_put_text(&o, head[r->target.at] == '?' ? " /" : " ");
+	http_put(&o, head + r->target.at, r->target.len);
+	http_put_text(&o, " HTTP/1.1\r\n");
+	put_host(&o, r, port);
+	http_put_fields(&o, head, r->fields, r->n_fields, r->dropped);
+	if (upgrade && r->websocket) {
+		http_put_text(&o, "connection: upgrade\r\nupgrade: websocket\r\n");
+	} else if (r->framing == HTTP_BODY_CHUNKED) {
+		http_put_text(&o, "transfer-encoding: chunked\r\n");
+	} else if (r->framing == HTTP_BODY_LENGTH) {
+		http_put_text(&o, "content-length: ");
+		http_put_decimal(&o, r->length);
+		http_put_text(&o, "\r\n");
+	}
+	http_put_text(&o, "\r\n");
+	return o.full ? 0 : (size_t)(o.at - out);
+}

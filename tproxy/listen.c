@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/* Listening sockets of a worker. */
+#include "tproxy/listen.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "rules/addr.h"
+
+#define BACKLOG 65535 /* the kernel lowers it to net.core.somaxconn */
+
+struct setting {
+	int level, name;
+	const char *step;
+};
+
+static int set(int fd, const struct setting *s, size_t n, const char **step)
+{
+	const int one = 1;
+
+	for (size_t i = 0; i < n; i++) {
+		if (setsockopt(fd, s[i].level, s[i].name, &one, sizeof(one)) < 0) {
+			*step = s[i].step;
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static int prepare(int fd, int family, bool transparent, const char **step)
+{
+	static const struct setting always[] = {
+		{ SOL_SOCKET, SO_REUSEADDR, "SO_REUSEADDR" },
+		{ SOL_SOCKET, SO_REUSEPORT, "SO_REUSEPORT" },
+		{ IPPROTO_TCP, TCP_NODELAY, "TCP_NODELAY" },
+	};
+	static const struct setting v6[] = {
+		{ IPPROTO_IPV6, IPV6_V6ONLY, "IPV6_V6ONLY" },
+		{ IPPROTO_IPV6, IPV6_TRANSPARENT, "IPV6_TRANSPARENT" },
+	};
+	static const struct setting v4[] = {
+		{ IPPROTO_IP, IP_TRANSPARENT, "IP_TRANSPARENT" },
+	};
+
+	if (set(fd, always, sizeof(always) / sizeof(always[0]), step) < 0)
+		return -1;
+	if (family == AF_INET6)
+		return set(fd, v6, transparent ? 2 : 1, step);
+	return set(fd, v4, transparent ? 1 : 0, step);
+}
+
+static int listen_family(int family, uint16_t port, bool transparent, const char **step)
+{
+	union {
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+	} at;
+	socklen_t len = family == AF_INET6 ? sizeof(at.v6) : sizeof(at.v4);
+
+	memset(&at, 0, sizeof(at));
+	at.any.sa_family = (sa_family_t)family;
+	if (family == AF_INET6)
+		at.v6.sin6_port = htons(port);
+	else
+		at.v4.sin_port = htons(port);
+
+	*step = "socket";
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -1;
+	if (prepare(fd, family, transparent, step) == 0) {
+		*step = "bind";
+		if (bind(fd, &at.any, len) == 0) {
+			*step = "listen";
+			if (listen(fd, BACKLOG) == 0)
+				return fd;
+		}
+	}
+	int e = errno;
+	close(fd);
+	errno = e;
+	return -1;
+}
+
+int listen_open(uint16_t port, bool transparent, int *fd4, int *fd6, const char **step)
+{
+	*fd4 = *fd6 = -1;
+	*fd4 = listen_family(AF_INET, port, transparent, step);
+	if (*fd4 < 0)
+		return -1;
+	*fd6 = listen_family(AF_INET6, port, transparent, step);
+	if (*fd6 >= 0 || errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL)
+		return 0;
+	int e = errno;
+	close(*fd4);
+	*fd4 = -1;
+	errno = e;
+	return -1;
+}

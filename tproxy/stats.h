@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/* Counters. Each worker writes its own block; the control thread reads them all, without locks. */
+#ifndef SLUICE_TPROXY_STATS_H
+#define SLUICE_TPROXY_STATS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "rules/route.h"
+#include "tproxy/http.h"
+#include "tproxy/sniff.h"
+
+/* Envoy's response flags, as far as they apply. */
+enum access_flag {
+	FLAG_NONE = 0, /* - */
+	FLAG_UH,       /* no healthy upstream */
+	FLAG_UF,       /* upstream connection failure */
+	FLAG_NR,       /* no route */
+	FLAG_UO,       /* overflow: a table is full */
+	FLAG_UT,       /* upstream request timeout */
+	FLAG_UR,       /* upstream remote reset */
+	FLAG_UC,       /* upstream connection termination */
+	FLAG_DC,       /* downstream connection termination */
+	FLAG_DF,       /* DNS resolution failure */
+	FLAG_DT,       /* downstream: a deadline of ours passed (duration timeout) */
+	FLAG_DPE,      /* downstream protocol error */
+	FLAG_UPE,      /* upstream protocol error */
+	FLAGS,
+};
+const char *access_flag_name(enum access_flag f);
+
+enum stat_id { /* not "stat": that is a struct of the system's */
+	STAT_CX_TOTAL,          /* downstream connections accepted */
+	STAT_CX_ACTIVE,         /* gauge */
+	STAT_CX_OVERFLOW,       /* refused: the connection table is full */
+	STAT_CX_LOOP,           /* refused: the proxy's own port or a local address */
+	STAT_CX_NOFD,           /* refused: no descriptor left */
+	STAT_CX_SNIFF_TIMEOUT,
+	STAT_CX_IDLE_TIMEOUT,
+	STAT_RQ_TOTAL,          /* HTTP requests */
+	STAT_RQ_ACTIVE,         /* gauge: HTTP exchanges */
+	STAT_RQ_BLOCKED,        /* 502 by policy */
+	STAT_CX_BLOCKED,        /* closed by policy */
+	STAT_AUDITED,           /* let through only because of audit */
+	STAT_ADDR_REFUSED,      /* addresses that the address rules refused */
+	STAT_UP_CX_TOTAL,       /* upstream connections begun */
+	STAT_UP_CX_ACTIVE,      /* gauge */
+	STAT_UP_CX_FAILED,
+	STAT_UP_CX_TIMEOUT,
+	STAT_UP_REUSED,         /* requests sent over a kept-alive connection */
+	STAT_UP_IDLE,           /* gauge: kept-alive connections waiting */
+	STAT_BYTES_UP,          /* client to upstream, payload */
+	STAT_BYTES_DOWN,
+	STAT_BYTES_SPLICED,     /* of both, moved by splice(2) */
+	STAT_BUFFERS,           /* gauges: pool use */
+	STAT_PIPES,
+	STAT_NAMES,
+	STAT_BUFFER_STARVED,    /* times a flow had to wait for a buffer */
+	STAT_ACCESS_DROPPED,    /* access-log lines lost because the log was slow */
+	STAT_COUNT,
+};
+
+/* How a counter is shown: without the prefix "sluice_". */
+struct stat_info { const char *name, *help; bool gauge; };
+const struct stat_info *stat_info(enum stat_id s);
+
+struct stats {
+	uint64_t v[STAT_COUNT];
+	uint64_t reason[ROUTE_REASONS]; /* decisions by reason */
+	uint64_t tls[TLS_ERRORS];       /* refused ClientHellos by -error */
+	uint64_t http[HTTP_ERRORS];     /* refused requests by -error */
+	uint64_t flag[FLAGS];           /* finished connections and requests by response flag */
+};
+
+static inline void stat_add(uint64_t *v, int64_t n)
+{
+	__atomic_store_n(v, *v + (uint64_t)n, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t stat_get(const uint64_t *v)
+{
+	return __atomic_load_n(v, __ATOMIC_RELAXED);
+}
+
+#endif

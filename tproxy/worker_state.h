@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the parts of one worker share: its tables, the policy generations in use, and the records of connections.
+ * Everything here belongs to one thread.
+ *
+ * A downstream connection is a struct conn, an upstream one a struct up; they point at each other by index. A conn borrows
+ * what it needs only while it needs it: a buffer for bytes that could not be passed on, a pipe while bulk bytes are in it, a struct dial
+ * while it resolves and connects, a struct exchange while an HTTP request is under way, a name slot when the
+ * log will need a name that the policy does not hold.
+ */
+#ifndef SLUICE_TPROXY_WORKER_STATE_H
+#define SLUICE_TPROXY_WORKER_STATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "rules/name.h"
+#include "tproxy/loop.h"
+#include "tproxy/slab.h"
+#include "tproxy/worker.h"
+
+#define NONE SLAB_NONE
+#define BUFFER_SIZE  (CONFIG_BUFFER_SIZE * 1024u)
+#define SCRATCH_SIZE (BUFFER_SIZE + 4096u) /* what a buffer can hold, and framing around it */
+#define GENERATIONS  8
+#define DIAL_MAX     16
+
+/* What an event is for. */
+enum { EVENT_LISTEN = 1, EVENT_DOWN, EVENT_UP, EVENT_RESOLVER, EVENT_MAIL };
+
+/* What is known of a descriptor since the last edge. */
+enum {
+	IO_READ = 1, IO_WRITE = 2,
+	IO_RDHUP = 4,  /* the peer sent FIN */
+	IO_ERROR = 8,  /* reset, or both directions over */
+	IO_ARMED = 16, /* registered for EPOLLOUT too */
+};
+
+enum { FLOW_EOF = 1, FLOW_SHUT = 2, FLOW_BULK = 4 };
+
+/* One direction of payload. */
+struct flow {
+	uint64_t bytes;      /* taken from the source */
+	uint32_t buf;        /* bytes that the sink did not take: off, len in this buffer */
+	uint32_t off, len;
+	uint32_t piped;      /* bytes in pipe */
+	uint16_t pipe;       /* index plus 1; 0: none */
+	uint8_t flags;
+};
+
+enum conn_state {
+	CONN_FREE = 0,
+	CONN_SNIFF,    /* the first bytes are awaited */
+	CONN_DIAL,     /* a tunnel's upstream is resolved and connected; conn.dial */
+	CONN_RELAY,    /* bytes both ways */
+	CONN_HTTP,     /* request by request; conn.exchange while there is one */
+	CONN_LINGER,   /* all was said; waits for the client's FIN so that a RST does not destroy it */
+};
+
+enum { UPWARD = 0, DOWNWARD = 1 };
+
+enum {
+	CONN_NAME_SLOT = 1, /* conn.name is a name slot; else an offset in the policy's NAMES, or NONE */
+	CONN_AGAIN = 2,     /* on the worker's list of those with work left */
+	CONN_AUDITED = 4,
+	CONN_PASSTHROUGH = 8,
+	CONN_UPGRADED = 16, /* a WebSocket tunnel: logged as its exchange */
+	CONN_CLOSING = 32,  /* nothing more is read; it ends when the client has what is left over */
+};
+
+struct conn {
+	uint32_t link;       /* of the slab; of the again list while in use */
+	uint32_t generation; /* of this record: survives freeing */
+	struct timer timer;
+	int64_t start_ms;    /* monotonic */
+	struct flow flow[2];
+	struct addr dst, src;
+	uint16_t dport, sport;
+	int fd;
+	uint32_t up, dial, exchange;
+	uint32_t service;    /* NONE: passed through, or not yet known */
+	uint32_t key;        /* host pattern that matched: offset in NAMES, or NONE */
+	uint32_t name;       /* what the client asked for; see CONN_NAME_SLOT */
+	uint8_t state, io, flags;
+	uint8_t policy;      /* index in worker.policies */
+};
+
+enum up_state { UP_FREE = 0, UP_CONNECTING, UP_ACTIVE, UP_IDLE };
+
+struct up {
+	uint32_t link;       /* of the slab; of the idle hash chain while idle */
+	uint32_t generation;
+	struct timer timer;  /* only while idle */
+	struct addr addr;
+	int fd;
+	uint32_t conn;       /* NONE while idle */
+	uint16_t port;
+	uint8_t state, io;
+	bool reused;         /* came from the idle pool */
+};
+
+/* One attempt to reach a service: candidate addresses, at most two connections racing (RFC 8305). */
+struct dial {
+	uint32_t link;
+	struct addr addrs[DIAL_MAX];
+	uint16_t ports[DIAL_MAX];
+	uint8_t n, next;         /* candidates; the next to try */
+	uint8_t n_order, used;   /* endpoints drawn; of them already turned into candidates */
+	uint16_t order[DIAL_MAX];/* endpoints of the service, first drawn by weight */
+	bool asked;              /* the name itself was looked up */
+	bool waiting;            /* for the resolver */
+	bool refused;            /* an address rule refused a candidate */
+	bool pooled;             /* idle connections may serve (HTTP) */
+	uint8_t fail;            /* enum access_flag of the last failure */
+	uint16_t target;         /* port for addresses that bring none */
+	uint32_t ups[2];
+	int last_errno;
+	int64_t deadline_ms;
+};
+
+/* A policy and who uses it; shared by the workers, freed by the last. */
+struct shared_policy {
+	struct policy *policy;
+	struct shared_sink *sink;
+	struct policy_meta meta;
+	atomic_uint refs;
+};
+
+struct shared_sink {
+	struct access_sink *sink; /* NULL: the access log is off */
+	atomic_uint refs;
+};
+
+struct policy_slot {
+	struct shared_policy *shared;
+	uint32_t conns;          /* connections of this worker that point here */
+};
+
+struct pipe_pair { int in, out; };
+struct dump;
+
+struct worker {
+	struct loop loop;
+	struct workers *all;
+	unsigned number;
+	const struct workers_config *config;
+	pthread_t thread;
+	int listeners[2];
+	int spare_fd;                       /* given up for a moment to refuse with when no descriptor is left */
+	struct slab conns, ups, dials, exchanges, buffers, names;
+	struct pipe_pair *pipes;
+	uint16_t *pipe_free;                /* indices of open pipes that nobody holds */
+	uint16_t n_pipe_free, n_pipes;      /* on that list; open */
+	uint32_t idle[256];                 /* idle upstream connections by hash of address and port */
+	uint32_t n_idle;
+	struct policy_slot policies[GENERATIONS];
+	uint8_t policy;                     /* the current one */
+	struct resolver *resolver;
+	struct access_log *log;
+	struct stats stats;
+	uint32_t again;                     /* list of conns with work left, by conn.link */
+	bool starved;                       /* what is on `again` only waits for a buffer */
+	uint64_t random;
+	int64_t wall_offset_ms;             /* CLOCK_REALTIME minus CLOCK_MONOTONIC, refreshed each turn that logs */
+	uint8_t *scratch, *scratch2;        /* SCRATCH_SIZE each */
+	struct shared_sink *sink;           /* where log goes */
+	int mail_fd;                        /* eventfd: the control thread left an order */
+	pthread_mutex_t mail_lock;          /* over the orders and resolver_stats */
+	struct shared_policy *mail_policy;
+	struct dump *mail_dump;
+	uint32_t mail_drain_ms;
+	bool mail_drain;
+	struct resolver_stats resolver_stats; /* as of the resolver's last turn */
+	bool draining;
+	int64_t drain_ms;
+	atomic_bool done;
+	atomic_int_least64_t turned_ms;     /* when the loop last turned; 0 while asleep */
+};
+
+static inline struct conn *conn_at(struct worker *w, uint32_t i) { return slab_at(&w->conns, i); }
+static inline struct up *up_at(struct worker *w, uint32_t i) { return slab_at(&w->ups, i); }
+static inline struct dial *dial_at(struct worker *w, uint32_t i) { return slab_at(&w->dials, i); }
+static inline uint8_t *buffer_at(struct worker *w, uint32_t i) { return slab_at(&w->buffers, i); }
+static inline const struct policy *conn_policy(const struct worker *w, const struct conn *c)
+{
+	return w->policies[c->policy].shared->policy;
+}
+static inline void worker_count(struct worker *w, enum stat_id s, int64_t n) { stat_add(&w->stats.v[s], n); }
+/* A fast generator for spreading load; nothing secret depends on it. */
+uint32_t worker_random(struct worker *w);
+void worker_take_policy(struct worker *w, struct conn *c); /* points c at the current policy */
+void worker_drop_policy(struct worker *w, struct conn *c);
+
+#endif
