@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+/* Any bytes as a compiled policy, their length and checksum put right; every look-up in those that are accepted. */
+/* LINK: rules/verify.c rules/verify_record.c rules/verify_table.c rules/crc32c.c rules/name.c */
+/* LINK: rules/addr.c rules/addr_class.c rules/capture.c rules/route.c */
+#include "rules/crc32c.h"
+#include "rules/policy.c"
+#include "rules/route.h"
+#include "tests/fuzz/fuzz.h"
+
+/* libFuzzer's; not there when seeds are replayed. */
+__attribute__((weak)) size_t LLVMFuzzerMutate(uint8_t *data, size_t len, size_t room);
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t len, size_t room, unsigned seed);
+
+static void mend(uint8_t *data, size_t len)
+{
+	if (len < HEADER_SIZE)
+		return;
+	memcpy(data + HEADER_MAGIC, FORMAT_MAGIC, 8);
+	put_le16(data + HEADER_VERSION, FORMAT_VERSION);
+	put_le32(data + HEADER_LENGTH, (uint32_t)len);
+	put_le32(data + HEADER_CRC, 0);
+	put_le32(data + HEADER_CRC, crc32c(0, data, len));
+}
+
+/* Half of the time whole records are hit rather than bytes: one small number becomes another. */
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t len, size_t room, unsigned seed)
+{
+	if (seed & 1 && len > HEADER_SIZE + 4) {
+		size_t at = (seed >> 8) % (len - 4) & ~(size_t)3;
+
+		put_le32(data + at, get_le32(data + at) + (uint32_t)(seed >> 1 & 7) - 3);
+	} else {
+		len = LLVMFuzzerMutate(data, len, room);
+	}
+	mend(data, len);
+	return len;
+}
+
+static volatile uint64_t sink;
+
+static void take_text(const char *text)
+{
+	if (text)
+		sink += strlen(text);
+}
+
+static void take_strings(const struct policy *p, struct policy_list list)
+{
+	for (uint32_t i = 0; i < list.n; i++)
+		take_text(policy_string(p, policy_item(list, i)));
+}
+
+static void take_ranges(const struct policy *p, struct policy_run run)
+{
+	uint32_t first, last;
+
+	for (uint32_t i = 0; i < run.n; i++) {
+		policy_range(p, run.first + i, &first, &last);
+		must(first <= last);
+	}
+}
+
+static void take_cidrs(const struct policy *p, struct policy_run run)
+{
+	struct cidr c;
+
+	for (uint32_t i = 0; i < run.n; i++) {
+		policy_cidr(p, run.first + i, &c);
+		must(c.bits <= 128);
+	}
+}
+
+static void take_meta(const struct policy *p)
+{
+	struct policy_meta m;
+	struct policy_capture c;
+
+	policy_meta(p, &m);
+	take_text(m.name);
+	take_text(m.namespace_);
+	take_text(m.node);
+	take_text(m.access_log);
+	take_strings(p, m.nameservers);
+	policy_capture(p, &c);
+	take_strings(p, c.interfaces);
+	take_strings(p, c.exclude_interfaces);
+	take_ranges(p, c.ports);
+	take_ranges(p, c.exclude_ports);
+	take_ranges(p, c.exempt_uids);
+	take_ranges(p, c.exempt_gids);
+	take_cidrs(p, c.exclude_cidrs);
+}
+
+static void take_service(const struct policy *p, uint32_t i)
+{
+	struct policy_service s;
+	struct policy_port port;
+	struct policy_endpoint e;
+
+	policy_service(p, i, &s);
+	take_text(s.name);
+	take_strings(p, s.export_to);
+	take_cidrs(p, s.cidrs);
+	if (s.first_host)
+		sink += s.first_host[s.first_host[0]];
+	for (uint32_t k = 0; k < s.ports.n; k++) {
+		policy_port(p, s.ports.first + k, &port);
+		take_text(policy_protocol_name(port.protocol));
+		sink += (uint64_t)policy_service_port(p, i, port.number, &port);
+	}
+	for (uint32_t k = 0; k < s.endpoints.n; k++) {
+		policy_endpoint(p, s.endpoints.first + k, &e);
+		take_text(e.name);
+	}
+}
+
+static void take_services(const struct policy *p, struct policy_list list)
+{
+	for (uint32_t i = 0; i < list.n; i++)
+		must(policy_item(list, i) < p->n[FORMAT_SERVICES]);
+}
+
+static void ask(const struct policy *p, const char *name, const struct addr *a, uint16_t port)
+{
+	const uint8_t *key;
+	struct policy_list list;
+	struct route r;
+	uint32_t at = 0;
+	unsigned steps = 0;
+
+	while (name && (list = policy_find_host(p, name, strlen(name), &at, &key)).n > 0) {
+		take_services(p, list);
+		must(key && key[0] <= NAME_MAX_LEN + 1 && ++steps < 300);
+	}
+	take_services(p, policy_find_addr(p, a));
+	take_services(p, policy_find_port(p, port).services);
+	for (int seen = ROUTE_SEEN_NOTHING; seen <= ROUTE_SEEN_OTHER; seen++) {
+		const struct route_query q = {
+			.dst = *a, .port = port, .seen = (enum route_seen)seen,
+			.name = name, .name_len = name ? strlen(name) : 0, .host = name ? NULL : a,
+		};
+
+		route_find(p, &q, &r);
+		must(r.verdict != ROUTE_SERVICE || r.service < p->n[FORMAT_SERVICES]);
+		must(r.verdict != ROUTE_SNIFF || seen == ROUTE_SEEN_NOTHING);
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+	static const char *const names[] = { "www.wikipedia.org", "wikipedia.org", "a.b.example.com", "a", NULL };
+	static const struct addr addrs[] = {
+		{ { 0 } }, { { [10] = 0xff, 0xff, 10, 0, 0, 1 } }, { { [10] = 0xff, 0xff, 192, 0, 2, 1 } },
+		{ { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff } },
+	};
+	static const uint16_t ports[] = { 0, 80, 443, 3306, 65535 };
+	uint8_t *bytes = fuzz_copy(data, len);
+	struct policy_error e = { "" };
+	struct policy p;
+
+	if (policy_open_bytes(&p, bytes, len, &e) != 0) {
+		must(e.text[0] != '\0' && strlen(e.text) < sizeof(e.text));
+		free(bytes);
+		return 0;
+	}
+	take_meta(&p);
+	for (uint32_t i = 0; i < p.n[FORMAT_SERVICES]; i++)
+		take_service(&p, i);
+	for (size_t n = 0; n < sizeof(names) / sizeof(names[0]); n++)
+		for (size_t a = 0; a < sizeof(addrs) / sizeof(addrs[0]); a++)
+			for (size_t k = 0; k < sizeof(ports) / sizeof(ports[0]); k++)
+				ask(&p, names[n], &addrs[a], ports[k]);
+	policy_close(&p);
+	free(bytes);
+	return 0;
+}
