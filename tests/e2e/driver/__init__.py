@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Reads the cases and plays them."""
