@@ -39,6 +39,7 @@ struct access_record {
 	const char *route_name;            /* "block_all", "allow_any", "audit", "default"; NULL: "-" */
 	const char *cluster;               /* "BlackHoleCluster", "PassthroughCluster"; NULL: outbound|cluster_port||cluster_host */
 	struct access_text cluster_host;   /* len 0 with cluster NULL: "-" */
+	bool cluster_wildcard;             /* "*" stands before cluster_host */
 	uint16_t cluster_port;
 };
 

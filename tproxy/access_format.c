@@ -229,12 +229,14 @@ static char *put_cluster(char *at, const struct access_record *r, enum escape ho
 	at = put_literal(at, "outbound|");
 	at = put_u32(at, r->cluster_port);
 	at = put_literal(at, "||");
+	if (r->cluster_wildcard)
+		*at++ = '*';
 	return put_escaped(at, r->cluster_host.s, r->cluster_host.len, how, cut);
 }
 
 static bool has_cluster(const struct access_record *r)
 {
-	return r->cluster || r->cluster_host.len;
+	return r->cluster || r->cluster_host.len || r->cluster_wildcard;
 }
 
 static char *text_request(char *at, const struct access_record *r, size_t cut)

@@ -63,7 +63,6 @@ static void describe_upstream(struct worker *w, const struct conn *c, struct acc
 
 static void describe_cluster(struct worker *w, const struct conn *c, struct access_record *r)
 {
-	static const char star[] = "*";
 	const struct policy *p = conn_policy(w, c);
 	struct policy_service s;
 
@@ -74,10 +73,11 @@ static void describe_cluster(struct worker *w, const struct conn *c, struct acce
 	policy_service(p, c->service, &s);
 	const uint8_t *key = c->key != NONE ? p->at[FORMAT_NAMES] + c->key : s.first_host;
 	r->cluster_port = c->dport;
-	if (key && key[0])
-		r->cluster_host = (struct access_text){ (const char *)key + 1, key[0] };
-	else
-		r->cluster_host = (struct access_text){ star, 1 };
+	if (!key)
+		return;
+	/* "*.suffix" is kept as ".suffix", and "*" as nothing. */
+	r->cluster_host = (struct access_text){ (const char *)key + 1, key[0] };
+	r->cluster_wildcard = !key[0] || key[1] == '.';
 }
 
 void conn_describe(struct worker *w, const struct conn *c, struct access_record *r)

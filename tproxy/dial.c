@@ -211,6 +211,13 @@ static int more(struct worker *w, struct conn *c, struct dial *d, const struct p
 		add_original(w, c, d, &s);
 		return 1;
 	}
+	/* Only a name that the policy lists is looked up: a service found by address or port goes by its own. */
+	if (c->key == NONE && s.first_host && s.first_host[0] && s.first_host[1] != '.') {
+		name = (const char *)s.first_host + 1;
+		len = s.first_host[0];
+	} else if (c->key == NONE) {
+		return -1;
+	}
 	if (s.resolution == POLICY_STATIC || s.endpoints.n || !name || !len)
 		return -1;
 	return ask(w, c, d, name, len, port ? port->target : d->target);

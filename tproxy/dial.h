@@ -9,7 +9,8 @@
 
 #include "tproxy/worker_state.h"
 
-/* c->service and c->flags are set. name (canonical, may be NULL): what resolution = dns or dynamic-dns looks up. */
+/* c->service, key and flags are set. name (canonical, may be NULL): what the client asked for; looked up by resolution = dns or dynamic-dns when
+ * it is what the service was found by (c->key). */
 void dial_start(struct worker *w, struct conn *c, const struct policy_port *port, const char *name, size_t len, bool pooled);
 void dial_resolved(struct worker *w, struct conn *c, const struct resolve_answer *a);
 void dial_ready(struct worker *w, struct conn *c, struct up *u, uint32_t events); /* u is UP_CONNECTING */

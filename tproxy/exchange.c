@@ -55,6 +55,7 @@ static void log_exchange(struct worker *w, struct conn *c, struct exchange *x, e
 	if (x->direct) {
 		r.cluster = NULL;
 		r.cluster_host.len = 0;
+		r.cluster_wildcard = false;
 		r.up_port = r.up_local_port = 0;
 	}
 	conn_finish_record(w, &r);

@@ -230,7 +230,7 @@ static enum body_result pump_plain(struct worker *w, struct conn *c, struct exch
 
 	b->bytes += f->bytes - before;
 	switch (r) {
-	case FLOW_DONE: return b->framing == HTTP_BODY_CLOSE || !b->left ? BODY_DONE : BODY_UP_INVALID;
+	case FLOW_DONE: return b->framing == HTTP_BODY_CLOSE || !b->left ? BODY_DONE : BODY_UP_FAILED;
 	case FLOW_STARVED: w->starved = true; return BODY_AGAIN;
 	case FLOW_BUDGET: return BODY_AGAIN;
 	case FLOW_SOURCE_FAILED: return BODY_UP_FAILED;
@@ -244,7 +244,7 @@ static enum body_result pump_plain(struct worker *w, struct conn *c, struct exch
 static enum body_result framed_end(struct worker *w, struct conn *c, struct exchange *x)
 {
 	if (x->rs_body.framing != HTTP_BODY_CLOSE)
-		return BODY_UP_INVALID;
+		return BODY_UP_FAILED;
 	x->rs_body.framing = HTTP_BODY_NONE;
 	if (flow_send(w, &c->flow[DOWNWARD], down_end(c), "0\r\n\r\n", 5) < 0)
 		return BODY_DOWN_FAILED;

@@ -16,6 +16,7 @@
 #define STALE_SECONDS  3600
 #define EVENTS         16
 #define DNS_PORT       53
+#define SICK_MS        100
 #define REFRESH_SHARE  10 /* the last tenth of a TTL */
 
 static struct waiter *waiter_at(const struct resolver *r, uint32_t i)
@@ -232,6 +233,20 @@ static void deliver(struct resolver *r)
 	}
 }
 
+/* After a refused allocation nothing is safe but to cancel all queries, which takes a little memory itself. False: none was to be had. */
+static bool recover(struct resolver *r)
+{
+	if (r->refusals != dns_heap_refusals()) {
+		r->refusals = dns_heap_refusals();
+		r->sick = true;
+	}
+	if (r->sick) {
+		ares_cancel(r->channel);
+		r->sick = ares_queue_active_queries(r->channel) > 0;
+	}
+	return !r->sick;
+}
+
 void resolver_run(struct resolver *r, int64_t now_ms)
 {
 	struct epoll_event events[EVENTS];
@@ -246,12 +261,10 @@ void resolver_run(struct resolver *r, int64_t now_ms)
 		if (events[i].events & ~(uint32_t)EPOLLOUT)
 			fds[i].events |= ARES_FD_EVENT_READ;
 	}
-	ares_process_fds(r->channel, n > 0 ? fds : NULL, n > 0 ? (size_t)n : 0, ARES_PROCESS_FLAG_SKIP_NON_FD);
-	if (r->refusals != dns_heap_refusals()) {
-		r->refusals = dns_heap_refusals();
-		ares_cancel(r->channel);
-	}
-	ares_process_fds(r->channel, NULL, 0, ARES_PROCESS_FLAG_NONE);
+	if (!r->sick)
+		ares_process_fds(r->channel, n > 0 ? fds : NULL, n > 0 ? (size_t)n : 0, ARES_PROCESS_FLAG_SKIP_NON_FD);
+	if (recover(r))
+		ares_process_fds(r->channel, NULL, 0, ARES_PROCESS_FLAG_NONE);
 	lookups_expire(r);
 	deliver(r);
 }
@@ -274,6 +287,8 @@ int resolver_timeout(const struct resolver *r, int64_t now_ms)
 	} else if (r->due_ms == RESOLVE_NEVER) {
 		return -1;
 	}
+	if (r->sick && ms > SICK_MS)
+		ms = SICK_MS;
 	return ms < INT_MAX ? (int)ms : INT_MAX;
 }
 

@@ -112,7 +112,7 @@ static void on_answer(void *ctx, ares_status_t status, size_t timeouts, const ar
 bool lookup_start(struct resolver *r, uint32_t entry)
 {
 	struct dns_entry *e = dns_cache_at(&r->cache, entry);
-	uint32_t i = dns_heap_tight() ? SLAB_NONE : slab_take(&r->lookups);
+	uint32_t i = r->sick || dns_heap_tight() ? SLAB_NONE : slab_take(&r->lookups);
 	char name[NAME_SIZE];
 
 	if (i == SLAB_NONE)

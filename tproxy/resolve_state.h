@@ -61,6 +61,7 @@ struct resolver {
 	struct dns_sockets sockets;
 	int epoll;
 	unsigned refusals;       /* of memory to c-ares, as of the last turn */
+	bool sick;               /* c-ares must not be used before its queries are cancelled */
 	int64_t now_ms;          /* as of the caller's last call */
 	int64_t due_ms;          /* no lookup has a deadline before */
 	struct dns_cache cache;

@@ -151,7 +151,7 @@ static int server_name(struct cursor *c, size_t n, struct tls_hello *h)
 	if (get16(c) != n - 5)
 		return TLS_SERVER_NAME;
 	n -= 5;
-	if (n == 0 || n > sizeof(name))
+	if (n > sizeof(name))
 		return TLS_SERVER_NAME;
 	take(c, name, n);
 	canonical = name_canon(h->name, name, n);
