@@ -32,7 +32,7 @@ void check_routes(struct check *c);     /* check_route.c; settles destinations t
 void check_bypass(struct check *c);     /* check_bypass.c; after check_routes() */
 void check_node(struct check *c, const char *node); /* check_node.c: what the proxy of this version does not do */
 
-/* Helpers they share. */
+/* What they share. */
 bool check_has_protocol(const struct model_ports *ports, bool (*is)(enum policy_protocol));
 /* An address that is always refused when dialled. */
 void check_dialled(struct check *c, const struct model_endpoint *e, const char *key);
