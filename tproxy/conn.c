@@ -125,11 +125,7 @@ static void relay_turn(struct worker *w, struct conn *c)
 	io_arm(w, c->fd, &c->io, conn_data(w, c));
 	io_arm(w, u->fd, &u->io, loop_data(EVENT_UP, u->generation, c->up));
 	timer_set(&w->loop, &c->timer, w->config->idle_ms);
-	if (r[0] == FLOW_STARVED || r[1] == FLOW_STARVED)
-		w->starved = true;
-	if (r[0] >= FLOW_BUDGET && r[0] <= FLOW_STARVED)
-		conn_want_again(w, c);
-	else if (r[1] >= FLOW_BUDGET && r[1] <= FLOW_STARVED)
+	if (r[0] == FLOW_BUDGET || r[1] == FLOW_BUDGET)
 		conn_want_again(w, c);
 }
 
@@ -245,7 +241,7 @@ static void sniff_turn(struct worker *w, struct conn *c)
 	if (!(c->io & IO_READ))
 		return;
 	if (f->buf == NONE) {
-		f->buf = buffer_take(w);
+		f->buf = buffer_take_spare(w);
 		f->off = f->len = 0;
 		if (f->buf == NONE) {
 			w->starved = true;

@@ -123,7 +123,7 @@ bool exchange_begin(struct worker *w, struct conn *c)
 {
 	if (!flow_empty(&c->flow[DOWNWARD]) || !(c->io & IO_READ))
 		return false;
-	uint32_t in = buffer_take(w);
+	uint32_t in = buffer_take_spare(w);
 	if (in == NONE) {
 		w->starved = true;
 		conn_want_again(w, c);

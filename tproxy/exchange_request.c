@@ -177,7 +177,6 @@ static enum body_result pump_length(struct worker *w, struct conn *c, struct exc
 	b->bytes += before - b->left;
 	switch (r) {
 	case FLOW_DONE: return b->left ? BODY_DOWN_FAILED : BODY_DONE;
-	case FLOW_STARVED: w->starved = true; return BODY_AGAIN;
 	case FLOW_BUDGET: return BODY_AGAIN;
 	case FLOW_SOURCE_FAILED: return BODY_DOWN_FAILED;
 	case FLOW_SINK_FAILED: return BODY_UP_FAILED;

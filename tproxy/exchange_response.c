@@ -231,7 +231,6 @@ static enum body_result pump_plain(struct worker *w, struct conn *c, struct exch
 	b->bytes += f->bytes - before;
 	switch (r) {
 	case FLOW_DONE: return b->framing == HTTP_BODY_CLOSE || !b->left ? BODY_DONE : BODY_UP_FAILED;
-	case FLOW_STARVED: w->starved = true; return BODY_AGAIN;
 	case FLOW_BUDGET: return BODY_AGAIN;
 	case FLOW_SOURCE_FAILED: return BODY_UP_FAILED;
 	case FLOW_SINK_FAILED: return BODY_DOWN_FAILED;

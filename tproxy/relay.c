@@ -12,6 +12,21 @@
 #define PIPE_SIZE   (CONFIG_PIPE_SIZE * 1024u)
 #define TURN_STEPS  16                          /* reads or splices before others get their turn */
 
+/* An eighth of the buffers is kept from what has only just begun, so that what is under way can end. */
+static uint32_t reserve(const struct worker *w)
+{
+	return w->buffers.cap / 8;
+}
+
+uint32_t buffer_take_spare(struct worker *w)
+{
+	if (w->buffers.cap - w->buffers.used <= reserve(w)) {
+		worker_count(w, STAT_BUFFER_STARVED, 1);
+		return NONE;
+	}
+	return buffer_take(w);
+}
+
 uint32_t buffer_take(struct worker *w)
 {
 	uint32_t i = slab_take(&w->buffers);
@@ -198,16 +213,26 @@ static int splice_in(struct worker *w, struct flow *f, struct flow_end from, uin
 	return 1;
 }
 
+/* No place for what the sink may not take: it is looked at first, and taken as far as it could be sent. */
+static int peek_write(struct worker *w, struct flow *f, struct flow_end from, struct flow_end to, uint64_t *left, size_t n)
+{
+	ssize_t sent = send_some(to, w->scratch, n);
+
+	if (sent < 0)
+		return RESULT(FLOW_SINK_FAILED);
+	if (sent > 0 && recv(from.fd, w->scratch, (size_t)sent, MSG_DONTWAIT | MSG_TRUNC) != sent)
+		return RESULT(FLOW_SOURCE_FAILED);
+	f->bytes += (uint64_t)sent;
+	*left -= *left == UINT64_MAX ? 0 : (uint64_t)sent;
+	return 1;
+}
+
 static int read_write(struct worker *w, struct flow *f, struct flow_end from, struct flow_end to, uint64_t *left)
 {
 	size_t want = *left < READ_SIZE ? (size_t)*left : READ_SIZE;
+	bool scarce = w->buffers.cap - w->buffers.used <= reserve(w) / 2;
+	ssize_t n = recv(from.fd, w->scratch, want, MSG_DONTWAIT | (scarce ? MSG_PEEK : 0));
 
-	/* What the sink will not take must have a place. */
-	if (w->buffers.used == w->buffers.cap) {
-		worker_count(w, STAT_BUFFER_STARVED, 1);
-		return RESULT(FLOW_STARVED);
-	}
-	ssize_t n = recv(from.fd, w->scratch, want, MSG_DONTWAIT);
 	if (n < 0) {
 		if (!would_block(errno))
 			return RESULT(FLOW_SOURCE_FAILED);
@@ -218,6 +243,8 @@ static int read_write(struct worker *w, struct flow *f, struct flow_end from, st
 		f->flags |= FLOW_EOF;
 		return 1;
 	}
+	if (scarce)
+		return peek_write(w, f, from, to, left, (size_t)n);
 	/* A short read has emptied the socket; only an end seen earlier needs another. */
 	if ((size_t)n < want && !(*from.io & IO_RDHUP))
 		*from.io &= (uint8_t)~IO_READ;

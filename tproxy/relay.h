@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Moving payload in one direction. No bytes are lost and none are read that could not be kept: a leftover goes into a pooled buffer, and
- * without a free one nothing is read. Bulk goes through a pooled pipe with splice(2), held only while bytes are in it.
+ * Moving payload in one direction. No bytes are lost: a leftover goes into a pooled buffer; where these run short, bytes stay in
+ * the source's socket until the sink takes them, so that slow readers who hold every buffer stop nobody else. Bulk goes through a pooled pipe with splice(2), held only while bytes are in it.
  */
 #ifndef SLUICE_TPROXY_RELAY_H
 #define SLUICE_TPROXY_RELAY_H
@@ -12,7 +12,6 @@ enum flow_result {
 	FLOW_WAIT = 0,  /* until a descriptor is ready */
 	FLOW_DONE,      /* the source ended, or *left is 0, and the sink took everything */
 	FLOW_BUDGET,    /* more could be done now; others first */
-	FLOW_STARVED,   /* no buffer free */
 	FLOW_SOURCE_FAILED, /* errno */
 	FLOW_SINK_FAILED,   /* errno */
 };
@@ -29,7 +28,8 @@ static inline bool flow_empty(const struct flow *f) { return !f->len && !f->pipe
 /* Gives buffer and pipe back; a pipe with bytes in it is closed. */
 void flow_release(struct worker *w, struct flow *f);
 
-uint32_t buffer_take(struct worker *w);
+uint32_t buffer_take(struct worker *w); /* NONE: all are out */
+uint32_t buffer_take_spare(struct worker *w); /* for what only begins: NONE while few are left */
 void buffer_give(struct worker *w, uint32_t i);
 
 #endif
