@@ -18,9 +18,10 @@
 
 /* What lies where in a packet (RFC 791, 8200, 9293, 768; Ethernet II). */
 enum {
-	OFFSET_DADDR4 = 16, OFFSET_HOPLIMIT = 7, OFFSET_DADDR6 = 24, OFFSET_DPORT = 2, OFFSET_TCP_FLAGS = 13, OFFSET_ICMPV6_TYPE = 0,
-	OFFSET_ETHER_TYPE = 12,
-	FLAG_FIN = 1, FLAG_SYN = 2, FLAG_RST = 4, FLAG_ACK = 16, LINK_ETHERNET = 1, ETHER_ARP = 0x0806,
+	OFFSET_DADDR4 = 16, OFFSET_HOPLIMIT = 7, OFFSET_DADDR6 = 24, OFFSET_DPORT = 2,
+	OFFSET_TCP_FLAGS = 13, OFFSET_ICMPV6_TYPE = 0, OFFSET_ETHER_TYPE = 12,
+	FLAG_FIN = 1, FLAG_SYN = 2, FLAG_RST = 4, FLAG_ACK = 16,
+	LINK_ETHERNET = 1, ETHER_ARP = 0x0806,
 };
 
 static struct nftnl_expr *expr(struct nftnl_rule *rule, const char *name)
@@ -174,11 +175,17 @@ static void name(struct nftnl_rule *rule, uint32_t key, const struct item *i)
 static void daddr(struct nftnl_rule *rule, const struct ruleset *r, uint32_t set, bool v4)
 {
 	of_family(rule, v4 ? NFPROTO_IPV4 : NFPROTO_IPV6);
-	load_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, v4 ? OFFSET_DADDR4 : OFFSET_DADDR6, v4 ? 4 : 16);
+	if (v4)
+		load_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, OFFSET_DADDR4, 4);
+	else
+		load_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, OFFSET_DADDR6, 16);
 	look_up(rule, r, set);
 }
 
-/* The Ethernet type is read from the frame: what the sender of a raw frame calls its protocol proves nothing. */
+/*
+ * The Ethernet type is read from the frame: what the sender of a raw frame calls its protocol
+ * proves nothing.
+ */
 static void arp(struct nftnl_rule *rule)
 {
 	uint16_t ether = LINK_ETHERNET;
@@ -210,14 +217,16 @@ static void match_ct(struct nftnl_rule *rule, const struct item *i)
 		break;
 	default: /* direction */
 		load_ct(rule, NFT_CT_DIRECTION);
-		compare_u8(rule, false, i->kind == ITEM_CT_REPLY ? IP_CT_DIR_REPLY : IP_CT_DIR_ORIGINAL);
+		compare_u8(rule, false,
+			i->kind == ITEM_CT_REPLY ? IP_CT_DIR_REPLY : IP_CT_DIR_ORIGINAL);
 		break;
 	}
 }
 
 static void match_packet(struct nftnl_rule *rule, const struct ruleset *r, const struct item *i)
 {
-	static const uint8_t link_multicast[2] = {0xff, 0x02}, flags = FLAG_FIN | FLAG_SYN | FLAG_RST | FLAG_ACK;
+	static const uint8_t link_multicast[2] = {0xff, 0x02};
+	static const uint8_t flags = FLAG_FIN | FLAG_SYN | FLAG_RST | FLAG_ACK;
 
 	switch (i->kind) {
 	case ITEM_L4:
@@ -328,8 +337,12 @@ static void state(struct nftnl_rule *rule, const struct ruleset *r, const struct
 		to_proxy(rule, i);
 		break;
 	case ITEM_REJECT_RESET: reject(rule, NFT_REJECT_TCP_RST, 0); break;
-	case ITEM_REJECT_PORT: reject(rule, NFT_REJECT_ICMPX_UNREACH, NFT_REJECT_ICMPX_PORT_UNREACH); break;
-	case ITEM_REJECT_ADMIN: reject(rule, NFT_REJECT_ICMPX_UNREACH, NFT_REJECT_ICMPX_ADMIN_PROHIBITED); break;
+	case ITEM_REJECT_PORT:
+		reject(rule, NFT_REJECT_ICMPX_UNREACH, NFT_REJECT_ICMPX_PORT_UNREACH);
+		break;
+	case ITEM_REJECT_ADMIN:
+		reject(rule, NFT_REJECT_ICMPX_UNREACH, NFT_REJECT_ICMPX_ADMIN_PROHIBITED);
+		break;
 	case ITEM_ACCEPT: verdict(rule, NF_ACCEPT, NULL); break;
 	case ITEM_RETURN: verdict(rule, NFT_RETURN, NULL); break;
 	case ITEM_JUMP: verdict(rule, NFT_JUMP, r->chains[i->value].name); break;

@@ -48,7 +48,8 @@ static void compare_table(struct compare *c, unsigned bit, bool wanted, const ch
 	else if (!wanted && (c->k->present & bit))
 		differ(c, "table %s " RULESET_TABLE ": should not be there", family);
 	else if (wanted && flags != 0)
-		differ(c, "table %s " RULESET_TABLE ": has flags 0x%x%s", family, flags, flags & NFT_TABLE_F_DORMANT ? " (dormant)" : "");
+		differ(c, "table %s " RULESET_TABLE ": has flags 0x%x%s", family, flags,
+			flags & NFT_TABLE_F_DORMANT ? " (dormant)" : "");
 }
 
 /* ---- what makes a chain ---- */
@@ -57,10 +58,13 @@ static const char *const *devices_of(const struct nftnl_chain *chain)
 {
 	static const char *const none[] = {NULL};
 
-	return nftnl_chain_is_set(chain, NFTNL_CHAIN_DEVICES) ? nftnl_chain_get_array(chain, NFTNL_CHAIN_DEVICES) : none;
+	return nftnl_chain_is_set(chain, NFTNL_CHAIN_DEVICES)
+		? nftnl_chain_get_array(chain, NFTNL_CHAIN_DEVICES)
+		: none;
 }
 
-static void compare_devices(struct compare *c, const struct nftnl_chain *chain, bool upper, const char *name)
+static void compare_devices(struct compare *c, const struct nftnl_chain *chain, bool upper,
+	const char *name)
 {
 	const char *const *devices = devices_of(chain);
 	const struct ruleset *r = c->r;
@@ -76,31 +80,37 @@ static void compare_devices(struct compare *c, const struct nftnl_chain *chain, 
 	for (size_t d = 0; devices[d] != NULL; d++) {
 		uint32_t i = 0;
 
-		while (i < r->n_links && (r->links[i].upper != upper || strcmp(devices[d], r->links[i].name) != 0))
+		while (i < r->n_links &&
+			(r->links[i].upper != upper || strcmp(devices[d], r->links[i].name) != 0))
 			i++;
-		if (i == r->n_links)
+		/* Since Linux 6.16 a chain keeps the names of interfaces that are gone. */
+		if (i == r->n_links && if_nametoindex(devices[d]) != 0)
 			differ(c, "chain %s: interface %s should not be there", name, devices[d]);
 	}
 }
 
 static void compare_hook(struct compare *c, const struct nftnl_chain *k, const struct chain *chain)
 {
-	static const char *const types[] = {[CHAIN_FILTER] = "filter", [CHAIN_ROUTE] = "route", [CHAIN_NAT] = "nat"};
+	static const char *const types[] = {
+		[CHAIN_FILTER] = "filter", [CHAIN_ROUTE] = "route", [CHAIN_NAT] = "nat"};
 	bool is_base = nftnl_chain_is_set(k, NFTNL_CHAIN_HOOKNUM), drops;
 
 	if (chain->hook == CHAIN_NO_HOOK || !is_base) {
 		if (is_base != (chain->hook != CHAIN_NO_HOOK))
-			differ(c, "chain %s: %s", chain->name, is_base ? "should have no hook" : "has no hook");
+			differ(c, "chain %s: %s", chain->name,
+				is_base ? "should have no hook" : "has no hook");
 		return;
 	}
 	if (nftnl_chain_get_u32(k, NFTNL_CHAIN_HOOKNUM) != (uint32_t)chain->hook ||
 	    strcmp(nftnl_chain_get_str(k, NFTNL_CHAIN_TYPE), types[chain->type]) != 0)
 		differ(c, "chain %s: has another type or hook", chain->name);
 	if (nftnl_chain_get_s32(k, NFTNL_CHAIN_PRIO) != chain->priority)
-		differ(c, "chain %s: has priority %d, should have %d", chain->name, nftnl_chain_get_s32(k, NFTNL_CHAIN_PRIO), chain->priority);
+		differ(c, "chain %s: has priority %d, should have %d", chain->name,
+			nftnl_chain_get_s32(k, NFTNL_CHAIN_PRIO), chain->priority);
 	drops = nftnl_chain_get_u32(k, NFTNL_CHAIN_POLICY) == NF_DROP;
 	if (drops != chain->drop)
-		differ(c, "chain %s: has policy %s, should have %s", chain->name, drops ? "drop" : "accept", chain->drop ? "drop" : "accept");
+		differ(c, "chain %s: has policy %s, should have %s", chain->name,
+			drops ? "drop" : "accept", chain->drop ? "drop" : "accept");
 }
 
 /* ---- sets ---- */
@@ -122,8 +132,12 @@ static void key_before(const uint8_t *key, uint8_t *out, uint32_t len)
 			break;
 }
 
-/* The kernel's next element, as the ruleset's are; an end without a start (nft adds one at zero) is nothing. */
-static bool kernel_next(const struct kernel_keys *keys, const struct set *set, size_t *at, struct element *e)
+/*
+ * The kernel's next element, as the ruleset's are; an end without a start (nft adds one at zero) is
+ * nothing.
+ */
+static bool kernel_next(const struct kernel_keys *keys, const struct set *set, size_t *at,
+	struct element *e)
 {
 	uint32_t len = set_key_len(set->key);
 
@@ -168,7 +182,8 @@ static struct element *elements_of(const struct ruleset *r, enum set_id id, size
 	return v;
 }
 
-static void differ_element(struct compare *c, enum set_id id, const struct element *e, const char *how)
+static void differ_element(struct compare *c, enum set_id id, const struct element *e,
+	const char *how)
 {
 	char text[SET_TEXT];
 
@@ -206,6 +221,19 @@ static void compare_elements(struct compare *c, enum set_id id)
 	free(wanted);
 }
 
+static const char *set_name(const struct kernel *k, size_t i)
+{
+	return nftnl_set_get_str(k->sets.v[i], NFTNL_SET_NAME);
+}
+
+static bool is_kind(const struct nftnl_set *s, const struct set *set)
+{
+	uint32_t flags = set->interval ? NFT_SET_INTERVAL : 0;
+
+	return nftnl_set_get_u32(s, NFTNL_SET_KEY_LEN) == set_key_len(set->key) &&
+		nftnl_set_get_u32(s, NFTNL_SET_FLAGS) == flags;
+}
+
 static void compare_sets(struct compare *c)
 {
 	const struct ruleset *r = c->r;
@@ -216,18 +244,17 @@ static void compare_sets(struct compare *c)
 
 		if (!r->sets[id].used)
 			continue;
-		while (i < k->sets.n && strcmp(nftnl_set_get_str(k->sets.v[i], NFTNL_SET_NAME), r->sets[id].name) != 0)
+		while (i < k->sets.n && strcmp(set_name(k, i), r->sets[id].name) != 0)
 			i++;
 		if (i == k->sets.n)
 			differ(c, "set %s: missing", r->sets[id].name);
-		else if (nftnl_set_get_u32(k->sets.v[i], NFTNL_SET_KEY_LEN) != set_key_len(r->sets[id].key) ||
-		         nftnl_set_get_u32(k->sets.v[i], NFTNL_SET_FLAGS) != (r->sets[id].interval ? NFT_SET_INTERVAL : 0u))
+		else if (!is_kind(k->sets.v[i], &r->sets[id]))
 			differ(c, "set %s: is of another kind", r->sets[id].name);
 		else
 			compare_elements(c, id);
 	}
 	for (size_t i = 0; i < k->sets.n; i++) {
-		const char *name = nftnl_set_get_str(k->sets.v[i], NFTNL_SET_NAME);
+		const char *name = set_name(k, i);
 		int id = 0;
 
 		while (id < SETS && (!r->sets[id].used || strcmp(name, r->sets[id].name) != 0))
@@ -272,7 +299,8 @@ static bool rule_same(struct nftnl_rule *a, struct nftnl_rule *b)
 {
 	struct exprs x = {.n = 0}, y = {.n = 0};
 
-	if (nftnl_expr_foreach(a, take_expr, &x) < 0 || nftnl_expr_foreach(b, take_expr, &y) < 0 || x.n != y.n || x.n > EXPRS)
+	if (nftnl_expr_foreach(a, take_expr, &x) < 0 || nftnl_expr_foreach(b, take_expr, &y) < 0 ||
+		x.n != y.n || x.n > EXPRS)
 		return false;
 	for (size_t i = 0; i < x.n; i++)
 		if (!expr_same(x.v[i], y.v[i]))
@@ -305,7 +333,10 @@ static uint32_t index_next(const struct ruleset *r, enum chain_id id, uint32_t i
 	return i;
 }
 
-/* Walks both sides; where they part, one rule ahead on either side tells a missing rule from one too many. */
+/*
+ * Walks both sides; where they part, one rule ahead on either side tells a missing rule from one
+ * too many.
+ */
 static void compare_rules(struct compare *c, enum chain_id id)
 {
 	const char *name = c->r->chains[id].name;
@@ -322,16 +353,22 @@ static void compare_rules(struct compare *c, enum chain_id id)
 			return;
 		ahead = kernel != NULL ? rule_next(c, id, &at_ahead) : NULL;
 		i_ahead = i < r->n_rules ? index_next(r, id, i + 1) : i;
-		if (i == r->n_rules || (kernel != NULL && !is_rule(c, kernel, i) && ahead != NULL && is_rule(c, ahead, i))) {
-			differ(c, "chain %s: a rule before rule %u should not be there", name, position);
+		if (i == r->n_rules ||
+			(ahead != NULL && !is_rule(c, kernel, i) && is_rule(c, ahead, i))) {
+			differ(c, "chain %s: a rule before rule %u should not be there", name,
+				position);
 			at++;
 			continue;
 		}
-		if (kernel == NULL || (!is_rule(c, kernel, i) && i_ahead < r->n_rules && is_rule(c, kernel, i_ahead))) {
-			differ(c, "chain %s: rule %u (%s): missing", name, position, r->rules[i].comment);
+		if (kernel == NULL ||
+			(!is_rule(c, kernel, i) && i_ahead < r->n_rules &&
+				is_rule(c, kernel, i_ahead))) {
+			differ(c, "chain %s: rule %u (%s): missing", name, position,
+				r->rules[i].comment);
 		} else {
 			if (!is_rule(c, kernel, i))
-				differ(c, "chain %s: rule %u (%s): differs", name, position, r->rules[i].comment);
+				differ(c, "chain %s: rule %u (%s): differs", name, position,
+					r->rules[i].comment);
 			at++;
 		}
 		i = i_ahead;
@@ -346,6 +383,12 @@ static const char *chain_name(const struct kernel *k, size_t i)
 	return nftnl_chain_get_str(k->chains.v[i], NFTNL_CHAIN_NAME);
 }
 
+static bool is_chain(const struct nftnl_chain *c, const struct ruleset *r, enum chain_id id)
+{
+	return strcmp(nftnl_chain_get_str(c, NFTNL_CHAIN_NAME), r->chains[id].name) == 0 &&
+		nftnl_chain_get_u32(c, NFTNL_CHAIN_FAMILY) == nft_family(id);
+}
+
 static void compare_chains(struct compare *c)
 {
 	const struct ruleset *r = c->r;
@@ -354,10 +397,10 @@ static void compare_chains(struct compare *c)
 	for (int id = 0; id < CHAINS; id++) {
 		size_t i = 0;
 
-		if (!r->chains[id].used || !(k->present & (chain_is_netdev(id) ? NFT_NETDEV : NFT_INET)))
+		if (!r->chains[id].used ||
+			!(k->present & (chain_is_netdev(id) ? NFT_NETDEV : NFT_INET)))
 			continue;
-		while (i < k->chains.n && (strcmp(chain_name(k, i), r->chains[id].name) != 0 ||
-		                           nftnl_chain_get_u32(k->chains.v[i], NFTNL_CHAIN_FAMILY) != nft_family(id)))
+		while (i < k->chains.n && !is_chain(k->chains.v[i], r, id))
 			i++;
 		if (i == k->chains.n) {
 			differ(c, "chain %s: missing", r->chains[id].name);
@@ -365,20 +408,22 @@ static void compare_chains(struct compare *c)
 		}
 		compare_hook(c, k->chains.v[i], &r->chains[id]);
 		if (chain_is_netdev(id))
-			compare_devices(c, k->chains.v[i], id == CHAIN_EGRESS_UPPER, r->chains[id].name);
+			compare_devices(c, k->chains.v[i], id == CHAIN_EGRESS_UPPER,
+				r->chains[id].name);
 		compare_rules(c, id);
 	}
 	for (size_t i = 0; i < k->chains.n; i++) {
 		int id = 0;
 
-		while (id < CHAINS && (!r->chains[id].used || strcmp(chain_name(k, i), r->chains[id].name) != 0))
+		while (id < CHAINS && !(r->chains[id].used && is_chain(k->chains.v[i], r, id)))
 			id++;
 		if (id == CHAINS)
 			differ(c, "chain %s: should not be there", chain_name(k, i));
 	}
 }
 
-uint32_t compare_kernel(const struct ruleset *r, const struct bytecode *code, struct kernel *k, bool say)
+uint32_t compare_kernel(const struct ruleset *r, const struct bytecode *code, struct kernel *k,
+	bool say)
 {
 	struct compare c = {.r = r, .code = code, .k = k, .say = say};
 

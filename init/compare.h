@@ -24,7 +24,11 @@ struct kernel {
 	struct kernel_keys keys[SETS];  /* of the sets that are ours */
 };
 
-/* Returns the number of differences, and prints each as a line on standard output if `say`. Sorts k->keys. */
-uint32_t compare_kernel(const struct ruleset *r, const struct bytecode *code, struct kernel *k, bool say);
+/*
+ * Returns the number of differences, and prints each as a line on standard output if `say`. Sorts
+ * k->keys.
+ */
+uint32_t compare_kernel(
+	const struct ruleset *r, const struct bytecode *code, struct kernel *k, bool say);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What is installed, read back from the kernel: tables, chains, sets and rules by our tables' name. */
+/* What is installed, read back from the kernel: all that is in tables of our name. */
 #include "init/dump.h"
 
 #include <errno.h>
@@ -49,8 +49,10 @@ static void take_table(const struct nlmsghdr *nlh, void *data)
 
 	if (t == NULL)
 		message_out_of_memory();
-	if (nftnl_table_nlmsg_parse(nlh, t) == 0 && is_ours(nftnl_table_get_str(t, NFTNL_TABLE_NAME))) {
-		uint32_t family = nftnl_table_get_u32(t, NFTNL_TABLE_FAMILY), flags = nftnl_table_get_u32(t, NFTNL_TABLE_FLAGS);
+	if (nftnl_table_nlmsg_parse(nlh, t) == 0 &&
+		is_ours(nftnl_table_get_str(t, NFTNL_TABLE_NAME))) {
+		uint32_t family = nftnl_table_get_u32(t, NFTNL_TABLE_FAMILY);
+		uint32_t flags = nftnl_table_get_u32(t, NFTNL_TABLE_FLAGS);
 
 		if (family == NFPROTO_INET || family == NFPROTO_NETDEV) {
 			k->present |= family == NFPROTO_INET ? NFT_INET : NFT_NETDEV;
@@ -67,7 +69,8 @@ static void take_chain(const struct nlmsghdr *nlh, void *data)
 
 	if (c == NULL)
 		message_out_of_memory();
-	if (nftnl_chain_nlmsg_parse(nlh, c) == 0 && is_ours(nftnl_chain_get_str(c, NFTNL_CHAIN_TABLE)))
+	if (nftnl_chain_nlmsg_parse(nlh, c) == 0 &&
+		is_ours(nftnl_chain_get_str(c, NFTNL_CHAIN_TABLE)))
 		list_put(&k->chains, c);
 	else
 		nftnl_chain_free(c);
@@ -88,20 +91,29 @@ static void take_set(const struct nlmsghdr *nlh, void *data)
 
 static void take_rule(const struct nlmsghdr *nlh, void *data)
 {
+	const struct nfgenmsg *nfg = mnl_nlmsg_get_payload(nlh);
 	struct nftnl_rule *rule = nftnl_rule_alloc();
 	struct kernel *k = data;
 
 	if (rule == NULL)
 		message_out_of_memory();
-	/* One with an expression that we do not know fails to parse after the table and the chain are known: it counts as a rule. */
+	/*
+	 * One with an expression that we do not know fails to parse, but not before its table and
+	 * chain are known: it counts as a rule.
+	 */
 	(void)nftnl_rule_nlmsg_parse(nlh, rule);
-	if (is_ours(nftnl_rule_get_str(rule, NFTNL_RULE_TABLE)))
+	nftnl_rule_set_u32(rule, NFTNL_RULE_FAMILY, nfg->nfgen_family);
+	if (is_ours(nftnl_rule_get_str(rule, NFTNL_RULE_TABLE)) &&
+		nftnl_rule_get_str(rule, NFTNL_RULE_CHAIN) != NULL)
 		list_put(&k->rules, rule);
 	else
 		nftnl_rule_free(rule);
 }
 
-/* A key of up to 16 bytes, and whether an interval ends before it; anything stranger marks the set as strange. */
+/*
+ * A key of up to 16 bytes, and whether an interval ends before it; anything stranger marks the set
+ * as strange.
+ */
 static void take_element(struct kernel_keys *keys, const struct nlattr *element)
 {
 	struct kernel_key key = {.end = false};
@@ -114,13 +126,15 @@ static void take_element(struct kernel_keys *keys, const struct nlattr *element)
 			mnl_attr_for_each_nested(value, attr) {
 				size_t len = mnl_attr_get_payload_len(value);
 
-				has_key = mnl_attr_get_type(value) == NFTA_DATA_VALUE && len <= sizeof(key.b);
+				has_key = mnl_attr_get_type(value) == NFTA_DATA_VALUE &&
+					len <= sizeof(key.b);
 				if (has_key)
 					memcpy(key.b, mnl_attr_get_payload(value), len);
 			}
 			break;
 		case NFTA_SET_ELEM_FLAGS:
-			key.end = mnl_attr_get_payload_len(attr) == 4 && (mnl_attr_get_u32(attr) & htonl(NFT_SET_ELEM_INTERVAL_END)) != 0;
+			key.end = mnl_attr_get_payload_len(attr) == 4 &&
+				(mnl_attr_get_u32(attr) & htonl(NFT_SET_ELEM_INTERVAL_END)) != 0;
 			break;
 		case NFTA_SET_ELEM_USERDATA: case NFTA_SET_ELEM_PAD:
 			break;
@@ -139,10 +153,13 @@ static void take_elements(const struct nlmsghdr *nlh, void *data)
 	const struct nlattr *attr, *element;
 	struct kernel_keys *keys = data;
 
-	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg))
-		if (mnl_attr_get_type(attr) == NFTA_SET_ELEM_LIST_ELEMENTS)
-			mnl_attr_for_each_nested(element, attr)
+	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg)) {
+		if (mnl_attr_get_type(attr) == NFTA_SET_ELEM_LIST_ELEMENTS) {
+			mnl_attr_for_each_nested(element, attr) {
 				take_element(keys, element);
+			}
+		}
+	}
 }
 
 static struct nlmsghdr *start(struct netlink *nl, uint16_t type, uint8_t family)
@@ -174,8 +191,9 @@ static int read_elements(struct netlink *nl, const struct ruleset *r, struct ker
 			struct nlmsghdr *nlh;
 			int err;
 
-			if (strcmp(nftnl_set_get_str(k->sets.v[i], NFTNL_SET_NAME), r->sets[id].name) != 0 ||
-			    nftnl_set_get_u32(k->sets.v[i], NFTNL_SET_FAMILY) != NFPROTO_INET)
+			if (strcmp(nftnl_set_get_str(k->sets.v[i], NFTNL_SET_NAME),
+				    r->sets[id].name) != 0 ||
+				nftnl_set_get_u32(k->sets.v[i], NFTNL_SET_FAMILY) != NFPROTO_INET)
 				continue;
 			nlh = start(nl, NFT_MSG_GETSETELEM, NFPROTO_INET);
 			mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_TABLE, RULESET_TABLE);
@@ -217,7 +235,7 @@ static void kernel_fini(struct kernel *k)
 	memset(k, 0, sizeof(*k));
 }
 
-/* Objects vanish while they are read when somebody else is changing them: then all is read again. */
+/* Objects vanish while they are read when somebody is changing them: then all is read again. */
 static int read_settled(struct netlink *nl, const struct ruleset *r, struct kernel *k)
 {
 	int err = EINTR;
@@ -240,7 +258,8 @@ int dump_tables(struct netlink *nl, unsigned *present)
 	return err;
 }
 
-int dump_compare(struct netlink *nl, const struct ruleset *r, const struct bytecode *code, bool say, uint32_t *differences)
+int dump_compare(struct netlink *nl, const struct ruleset *r, const struct bytecode *code, bool say,
+	uint32_t *differences)
 {
 	struct kernel k = {0};
 	int err = read_settled(nl, r, &k);

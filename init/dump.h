@@ -13,9 +13,10 @@
 int dump_tables(struct netlink *nl, unsigned *present);
 
 /*
- * Compares our tables, chains, sets, elements and rules. Prints each difference as a line on standard output if `say`.
- * Returns 0 with the number of differences, or an errno.
+ * Compares our tables, chains, sets, elements and rules. Prints each difference as a line on
+ * standard output if `say`. Returns 0 with the number of differences, or an errno.
  */
-int dump_compare(struct netlink *nl, const struct ruleset *r, const struct bytecode *code, bool say, uint32_t *differences);
+int dump_compare(struct netlink *nl, const struct ruleset *r, const struct bytecode *code, bool say,
+	uint32_t *differences);
 
 #endif

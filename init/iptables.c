@@ -6,7 +6,10 @@
 
 #include "init/print.h"
 
-/* Where a chain goes. The built-in chains are shared with others, so ours are put in front, the last one named first. */
+/*
+ * Where a chain goes. The built-in chains are shared with others, so ours are put in front, the
+ * last one named first.
+ */
 static const struct place { enum chain_id chain; const char *table, *hook, *name; } places[] = {
 	{CHAIN_GUARD, "mangle", "POSTROUTING", "SLUICE_GUARD"},
 	{CHAIN_CAPTURE, "mangle", "OUTPUT", "SLUICE_CAPTURE"},
@@ -25,13 +28,15 @@ static bool is_placed(const struct ruleset *r, const struct place *p, const char
 	const struct chain *chain = &r->chains[p->chain];
 
 	return chain->used && strcmp(p->table, table) == 0 &&
-	       (p->chain != CHAIN_CAPTURE || (chain->type == CHAIN_NAT) == (strcmp(table, "nat") == 0));
+		(p->chain != CHAIN_CAPTURE ||
+			(chain->type == CHAIN_NAT) == (strcmp(table, "nat") == 0));
 }
 
 static bool is_set(enum item_kind kind)
 {
-	return kind == ITEM_OIFNAME_IN || kind == ITEM_UID_IN || kind == ITEM_GID_IN || kind == ITEM_DPORT_IN ||
-	       kind == ITEM_DADDR4_IN || kind == ITEM_DADDR6_IN || kind == ITEM_ICMPV6_IN;
+	return kind == ITEM_OIFNAME_IN || kind == ITEM_UID_IN || kind == ITEM_GID_IN ||
+		kind == ITEM_DPORT_IN || kind == ITEM_DADDR4_IN || kind == ITEM_DADDR6_IN ||
+		kind == ITEM_ICMPV6_IN;
 }
 
 /* One element of a set stands for the set. */
@@ -92,17 +97,25 @@ static void print_target(const struct item *i, const struct rule *rule, bool v4)
 	case ITEM_TPROXY: printf(" -j TPROXY --on-port %u", i->value); break;
 	case ITEM_REDIRECT: printf(" -j REDIRECT --to-ports %u", i->value); break;
 	case ITEM_REJECT_RESET: fputs(" -j REJECT --reject-with tcp-reset", stdout); break;
-	case ITEM_REJECT_PORT: printf(" -j REJECT --reject-with %s", v4 ? "icmp-port-unreachable" : "icmp6-port-unreachable"); break;
-	case ITEM_REJECT_ADMIN: printf(" -j REJECT --reject-with %s", v4 ? "icmp-admin-prohibited" : "icmp6-adm-prohibited"); break;
-	case ITEM_ACCEPT: fputs(rule->chain == CHAIN_OWN ? " -j RETURN" : " -j ACCEPT", stdout); break;
+	case ITEM_REJECT_PORT:
+		printf(" -j REJECT --reject-with %s",
+			v4 ? "icmp-port-unreachable" : "icmp6-port-unreachable");
+		break;
+	case ITEM_REJECT_ADMIN:
+		printf(" -j REJECT --reject-with %s",
+			v4 ? "icmp-admin-prohibited" : "icmp6-adm-prohibited");
+		break;
+	case ITEM_ACCEPT:
+		fputs(rule->chain == CHAIN_OWN ? " -j RETURN" : " -j ACCEPT", stdout);
+		break;
 	case ITEM_RETURN: fputs(" -j RETURN", stdout); break;
 	case ITEM_JUMP: fputs(" -j " PASS_NAME, stdout); break;
 	default: fputs(" -j DROP", stdout); break;
 	}
 }
 
-static void print_line(const struct ruleset *r, const struct rule *rule, const char *name, const struct element *e,
-                       const struct item *target, bool v4)
+static void print_line(const struct ruleset *r, const struct rule *rule, const char *name,
+	const struct element *e, const struct item *target, bool v4)
 {
 	printf("-A %s", name);
 	for (const struct item *i = rule->item; i->kind <= ITEM_ARP; i++) {
@@ -116,7 +129,7 @@ static void print_line(const struct ruleset *r, const struct rule *rule, const c
 	putchar('\n');
 }
 
-/* One line for each element of its set and each of its statements: iptables has one target a rule. */
+/* One line for each element of its set and each statement: iptables has one target a rule. */
 static void print_rule(const struct ruleset *r, const struct rule *rule, const char *name, bool v4)
 {
 	const struct item *set = NULL, *target;
@@ -125,19 +138,25 @@ static void print_rule(const struct ruleset *r, const struct rule *rule, const c
 	bool more = true;
 
 	for (target = rule->item; target->kind <= ITEM_ARP; target++) {
-		if ((v4 && (target->kind == ITEM_DADDR6_IN || target->kind == ITEM_ICMPV6_IN)) || (!v4 && target->kind == ITEM_DADDR4_IN))
+		if ((v4 && (target->kind == ITEM_DADDR6_IN || target->kind == ITEM_ICMPV6_IN)) ||
+			(!v4 && target->kind == ITEM_DADDR4_IN))
 			return;
 		if (is_set(target->kind))
 			set = target;
-		/* Two protocols cannot be negated in one rule; at the end of a chain leaving it does the same. */
+		/*
+		 * Two protocols cannot be negated in one rule; at the end of a chain leaving it
+		 * does the same.
+		 */
 		if (target->kind == ITEM_L4 && target->not && target[1].kind == ITEM_L4)
-			printf("-A %s -p %s -j RETURN\n", name, target->value == IPPROTO_TCP ? "tcp" : "udp");
+			printf("-A %s -p %s -j RETURN\n", name,
+				target->value == IPPROTO_TCP ? "tcp" : "udp");
 	}
 	if (set != NULL)
 		more = set_next(r, set->value, &at, &e);
 	while (more) {
 		for (const struct item *t = target; t->kind != ITEM_END; t++)
-			if (t->kind != ITEM_COUNTER && !(t->kind == ITEM_ACCEPT && t[-1].kind == ITEM_TPROXY))
+			if (t->kind != ITEM_COUNTER &&
+				!(t->kind == ITEM_ACCEPT && t[-1].kind == ITEM_TPROXY))
 				print_line(r, rule, name, &e, t, v4);
 		more = set != NULL && set_next(r, set->value, &at, &e);
 	}
@@ -179,7 +198,8 @@ static void print_table(const struct ruleset *r, const char *table, bool v4)
 
 void print_iptables(const struct ruleset *r, bool v4)
 {
-	puts("# Without an egress hook: packet sockets are not watched. Loaded twice, the jumps are there twice.");
+	puts("# Packet sockets are not watched: iptables has no egress hook.");
+	puts("# Loaded twice, the jumps are there twice.");
 	print_table(r, "mangle", v4);
 	print_table(r, "nat", v4);
 	print_table(r, "filter", v4);

@@ -12,11 +12,14 @@
 static bool is_veth(const struct nlattr *linkinfo)
 {
 	const struct nlattr *attr;
+	bool veth = false;
 
-	mnl_attr_for_each_nested(attr, linkinfo)
+	mnl_attr_for_each_nested(attr, linkinfo) {
 		if (mnl_attr_get_type(attr) == IFLA_INFO_KIND)
-			return mnl_attr_get_payload_len(attr) >= 4 && memcmp(mnl_attr_get_payload(attr), "veth", 4) == 0;
-	return false;
+			veth = mnl_attr_get_payload_len(attr) >= 4 &&
+				memcmp(mnl_attr_get_payload(attr), "veth", 4) == 0;
+	}
+	return veth;
 }
 
 static int index_of(const struct nlattr *attr)
@@ -32,7 +35,8 @@ static void take(const struct nlmsghdr *nlh, void *data)
 	const struct nlattr *attr;
 	size_t len;
 
-	if (nlh->nlmsg_type != RTM_NEWLINK || mnl_nlmsg_get_payload_len(nlh) < sizeof(*ifi) || (ifi->ifi_flags & IFF_LOOPBACK))
+	if (nlh->nlmsg_type != RTM_NEWLINK || mnl_nlmsg_get_payload_len(nlh) < sizeof(*ifi) ||
+		(ifi->ifi_flags & IFF_LOOPBACK))
 		return;
 	if (l->n == LINK_MAX) {
 		l->overflow = true;
@@ -45,7 +49,8 @@ static void take(const struct nlmsghdr *nlh, void *data)
 		switch (mnl_attr_get_type(attr)) {
 		case IFLA_IFNAME:
 			len = mnl_attr_get_payload_len(attr);
-			memcpy(l->link[l->n].name, mnl_attr_get_payload(attr), len < IF_NAMESIZE ? len : IF_NAMESIZE - 1);
+			len = len < IF_NAMESIZE ? len : IF_NAMESIZE - 1;
+			memcpy(l->link[l->n].name, mnl_attr_get_payload(attr), len);
 			break;
 		case IFLA_LINK:
 			l->of[l->n].lower = index_of(attr);

@@ -15,7 +15,7 @@ struct link_list {
 	struct { int index, lower, master; } of[LINK_MAX];
 };
 
-/* Every interface but lo, over a NETLINK_ROUTE socket. 0 or an errno (E2BIG: more than LINK_MAX). */
+/* Every interface but lo. nl: NETLINK_ROUTE. 0 or an errno (E2BIG: more than LINK_MAX). */
 int link_list_read(struct link_list *l, struct netlink *nl);
 
 #endif

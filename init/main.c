@@ -42,32 +42,37 @@ static struct {
 static int open_policy(const struct options *o)
 {
 	struct policy_error e;
+	int code;
 
 	if (o->policy == NULL)
 		return message(EX_USAGE, "--policy FILE is missing");
 	if (policy_open(&run.policy, o->policy, &e) == 0)
 		return 0;
-	return message(errno == EBADMSG ? EX_DATAERR : errno == EIO ? EX_IOERR : EX_NOINPUT, "policy: %s: %s", o->policy, e.text);
+	code = errno == EBADMSG ? EX_DATAERR : errno == EIO ? EX_IOERR : EX_NOINPUT;
+	return message(code, "policy: %s: %s", o->policy, e.text);
 }
 
 static int open_netlink(struct netlink *nl, int bus, const char *name)
 {
 	if (netlink_open(nl, bus) == 0)
 		return 0;
-	return message(errno == EPROTONOSUPPORT ? EX_UNAVAILABLE : EX_OSERR, "netlink: %s: %s", name, strerror(errno));
+	return message(errno == EPROTONOSUPPORT ? EX_UNAVAILABLE : EX_OSERR, "netlink: %s: %s",
+		name, strerror(errno));
 }
 
 static int build(const struct options *o)
 {
 	struct ruleset_config config = {
-		.secret = run.state.secret, .uid = o->uid, .port = o->port, .egress_hook = o->egress_hook,
+		.secret = run.state.secret, .uid = o->uid, .port = o->port,
+		.egress_hook = o->egress_hook,
 	};
 	const char *why;
 	int err = link_list_read(&run.links, &run.route);
 
 	if (err != 0)
 		return message(EX_OSERR, "interfaces: %s", strerror(err));
-	if (ruleset_init(&run.ruleset, &run.policy, &config, run.links.link, run.links.n, &why) != 0)
+	err = ruleset_init(&run.ruleset, &run.policy, &config, run.links.link, run.links.n, &why);
+	if (err != 0)
 		return message(EX_CONFIG, "policy: %s: [capture] %s", o->policy, why);
 	return 0;
 }
@@ -101,7 +106,8 @@ struct present {
 
 static int complain_read(const char *what, int err)
 {
-	return message(err == EPERM ? EX_NOPERM : EX_OSERR, "%s: %s", what, err == EPERM ? "needs CAP_NET_ADMIN" : strerror(err));
+	return message(err == EPERM ? EX_NOPERM : EX_OSERR, "%s: %s", what,
+		err == EPERM ? "needs CAP_NET_ADMIN" : strerror(err));
 }
 
 static int read_present(struct present *p, const struct ruleset *r, bool say)
@@ -143,8 +149,8 @@ static int install(struct present *p)
 }
 
 /*
- * What is there already stays untouched, so that applying again disturbs no flow. The routes come before the rules that need
- * them; without those rules they do nothing.
+ * What is there already stays untouched, so that applying again disturbs no flow. The routes come
+ * before the rules that need them; without those rules they do nothing.
  */
 static int apply(const struct options *o)
 {
@@ -221,32 +227,33 @@ static int remove_all(const struct options *o)
 	return state_remove(o->state);
 }
 
+static const char *const forms[] = {"nft", "iptables", "ip6tables"};
+
 static int print(const struct options *o)
 {
 	const char *unfit;
+	size_t form = 0;
 	int code;
 
-	if (o->form == NULL)
-		return message(EX_USAGE, "print: nft, iptables or ip6tables?");
+	while (form < 3 && (o->form == NULL || strcmp(o->form, forms[form]) != 0))
+		form++;
+	if (form == 3)
+		return message(EX_USAGE, "print: %s: not nft, iptables or ip6tables",
+			o->form == NULL ? "(nothing)" : o->form);
 	code = begin(o, false);
 	if (code != 0)
 		return code;
 	unfit = print_unfit(&run.ruleset);
 	if (unfit != NULL)
-		return message(EX_DATAERR, "print: interface %s: not a name that can be written", unfit);
+		return message(EX_DATAERR, "print: interface %s: not a name that can be written",
+			unfit);
 	printf("# sluice-init: policy %s, mark %08x%s\n", o->policy, run.state.secret,
-	       o->has_mark || run.state.kept ? "" : " (drawn for this text: the proxy knows it only if it is in the state directory)");
-	if (strcmp(o->form, "nft") == 0) {
-		print_routes(&run.ruleset, true, true);
+		o->has_mark || run.state.kept ? "" : " (drawn, and not in the state directory)");
+	print_routes(&run.ruleset, form != 2, form != 1);
+	if (form == 0)
 		print_nft(&run.ruleset);
-	} else if (strcmp(o->form, "iptables") == 0 || strcmp(o->form, "ip6tables") == 0) {
-		bool v4 = o->form[2] == 't';
-
-		print_routes(&run.ruleset, v4, !v4);
-		print_iptables(&run.ruleset, v4);
-	} else {
-		return message(EX_USAGE, "print: %s: unknown form", o->form);
-	}
+	else
+		print_iptables(&run.ruleset, form == 1);
 	return 0;
 }
 
@@ -266,20 +273,26 @@ static const struct command {
 enum { OPTION_EGRESS = 256, OPTION_MARK, OPTION_VERSION };
 
 static const struct option long_options[] = {
-	{"policy", required_argument, NULL, 'p'},  {"state", required_argument, NULL, 's'},
-	{"uid", required_argument, NULL, 'u'},     {"gid", required_argument, NULL, 'g'},
-	{"port", required_argument, NULL, 'P'},    {"no-egress-hook", no_argument, NULL, OPTION_EGRESS},
-	{"mark", required_argument, NULL, OPTION_MARK}, {"help", no_argument, NULL, 'h'},
-	{"version", no_argument, NULL, OPTION_VERSION}, {NULL, 0, NULL, 0},
+	{"policy", required_argument, NULL, 'p'},
+	{"state", required_argument, NULL, 's'},
+	{"uid", required_argument, NULL, 'u'},
+	{"gid", required_argument, NULL, 'g'},
+	{"port", required_argument, NULL, 'P'},
+	{"no-egress-hook", no_argument, NULL, OPTION_EGRESS},
+	{"mark", required_argument, NULL, OPTION_MARK},
+	{"help", no_argument, NULL, 'h'},
+	{"version", no_argument, NULL, OPTION_VERSION},
+	{NULL, 0, NULL, 0},
 };
 
 static int usage(FILE *out)
 {
 	fputs("usage: " MESSAGE_PROGRAM " [COMMAND] [OPTION]...\n\n", out);
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		fprintf(out, "  %-6s %-23s %s\n", commands[i].name, commands[i].arguments, commands[i].help);
+		fprintf(out, "  %-6s %-23s %s\n", commands[i].name, commands[i].arguments,
+			commands[i].help);
 	fprintf(out,
-	        "\n  --policy FILE      the compiled policy\n"
+	        "\n  -p, --policy FILE  the compiled policy\n"
 	        "  --state DIR        where the proxy finds its mark (" CONFIG_STATE_DIR ")\n"
 	        "  --uid N, --gid N   the proxy's user and group (%d, %d)\n"
 	        "  --port N           the proxy's port (%d)\n"
@@ -291,15 +304,18 @@ static int usage(FILE *out)
 }
 
 /* Digits only, in the given base, from min to max. */
-static int number(const char *name, const char *text, int base, uint32_t min, uint32_t max, uint32_t *out)
+static int number(const char *name, const char *text, int base, uint32_t min, uint32_t max,
+	uint32_t *out)
 {
 	static const char digits[] = "0123456789abcdefABCDEF";
 	unsigned long long v;
 
 	errno = 0;
 	v = strtoull(text, NULL, base);
-	if (*text == '\0' || text[strspn(text, base == 16 ? digits : "0123456789")] != '\0' || errno != 0 || v < min || v > max)
-		return message(EX_USAGE, "--%s: %s: not a number from %u to %u", name, text, min, max);
+	if (*text == '\0' || text[strspn(text, base == 16 ? digits : "0123456789")] != '\0' ||
+		errno != 0 || v < min || v > max)
+		return message(EX_USAGE, "--%s: %s: not a number from %u to %u", name, text, min,
+			max);
 	*out = (uint32_t)v;
 	return 0;
 }
@@ -345,12 +361,14 @@ static const struct command *find_command(const char *name)
 
 int main(int argc, char *argv[])
 {
-	struct options o = {.state = CONFIG_STATE_DIR, .uid = CONFIG_PROXY_UID, .gid = CONFIG_PROXY_GID,
-	                    .port = CONFIG_PROXY_PORT, .egress_hook = true};
+	struct options o = {
+		.state = CONFIG_STATE_DIR, .uid = CONFIG_PROXY_UID, .gid = CONFIG_PROXY_GID,
+		.port = CONFIG_PROXY_PORT, .egress_hook = true,
+	};
 	const struct command *command;
 	int option, code;
 
-	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "p:", long_options, NULL)) != -1) {
 		if (option == 'h')
 			return usage(stdout);
 		if (option == OPTION_VERSION)

@@ -13,7 +13,10 @@ int netlink_open(struct netlink *nl, int bus)
 	nl->socket = mnl_socket_open2(bus, SOCK_CLOEXEC);
 	if (nl->socket == NULL)
 		return -1;
-	/* Without the request quoted back an acknowledgement is small; older kernels quote it, which is no harm. */
+	/*
+	 * Without the request quoted back an acknowledgement is small; older kernels quote it,
+	 * which is no harm.
+	 */
 	(void)mnl_socket_setsockopt(nl->socket, NETLINK_CAP_ACK, &one, sizeof(one));
 	if (mnl_socket_bind(nl->socket, 0, MNL_SOCKET_AUTOPID) != 0) {
 		int saved = errno;
@@ -52,13 +55,13 @@ static int error_of(const struct nlmsghdr *nlh)
 }
 
 /* One datagram. Returns true when the answer is over, and *err says how it went. */
-static bool take(struct netlink *nl, size_t len, void (*cb)(const struct nlmsghdr *, void *), void *data,
-                 bool *interrupted, int *err)
+static bool take(struct netlink *nl, size_t len, void (*cb)(const struct nlmsghdr *, void *),
+	void *data, bool *interrupted, int *err)
 {
 	int left = (int)len;
 
-	for (const struct nlmsghdr *nlh = (const struct nlmsghdr *)nl->reply; mnl_nlmsg_ok(nlh, left);
-	     nlh = mnl_nlmsg_next(nlh, &left)) {
+	for (const struct nlmsghdr *nlh = (const struct nlmsghdr *)nl->reply;
+		mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
 		if (nlh->nlmsg_seq != nl->seq)
 			continue;
 		*interrupted |= (nlh->nlmsg_flags & NLM_F_DUMP_INTR) != 0;
@@ -72,7 +75,8 @@ static bool take(struct netlink *nl, size_t len, void (*cb)(const struct nlmsghd
 	return false;
 }
 
-static int transact(struct netlink *nl, struct nlmsghdr *request, void (*cb)(const struct nlmsghdr *, void *), void *data)
+static int transact(struct netlink *nl, struct nlmsghdr *request,
+	void (*cb)(const struct nlmsghdr *, void *), void *data)
 {
 	bool interrupted = false;
 	int err = 0;
@@ -94,7 +98,8 @@ int netlink_talk(struct netlink *nl, struct nlmsghdr *request)
 	return transact(nl, request, NULL, NULL);
 }
 
-int netlink_dump(struct netlink *nl, struct nlmsghdr *request, void (*cb)(const struct nlmsghdr *, void *), void *data)
+int netlink_dump(struct netlink *nl, struct nlmsghdr *request,
+	void (*cb)(const struct nlmsghdr *, void *), void *data)
 {
 	request->nlmsg_flags |= NLM_F_DUMP;
 	return transact(nl, request, cb, data);

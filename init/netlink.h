@@ -24,9 +24,14 @@ void netlink_close(struct netlink *nl);
 
 /* Starts a request in nl->request; the caller puts what follows the header. */
 struct nlmsghdr *netlink_start(struct netlink *nl, uint16_t type, uint16_t flags);
-/* Sends it and waits for the acknowledgement. 0, or the errno that the kernel (or the socket) gave. */
+/* Sends it and waits for the acknowledgement. 0, or the errno that the kernel (or the socket) gave.
+ */
 int netlink_talk(struct netlink *nl, struct nlmsghdr *request);
-/* Sends it and hands each message of the answer to cb. 0 or an errno; EINTR: the tables changed meanwhile, ask again. */
-int netlink_dump(struct netlink *nl, struct nlmsghdr *request, void (*cb)(const struct nlmsghdr *nlh, void *data), void *data);
+/*
+ * Sends it and hands each message of the answer to cb. 0 or an errno; EINTR: the tables changed
+ * meanwhile, ask again.
+ */
+int netlink_dump(struct netlink *nl, struct nlmsghdr *request,
+	void (*cb)(const struct nlmsghdr *nlh, void *data), void *data);
 
 #endif

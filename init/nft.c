@@ -4,8 +4,8 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sysexits.h>
 
 #include <libnftnl/chain.h>
@@ -20,10 +20,11 @@
 #include "init/message.h"
 
 /*
- * Room is address space until it is used. A message is at most MESSAGE_MAX, so that much is kept free at the end; a message of set elements
+ * A message is at most MESSAGE_MAX, so that much is kept free at the end; a message of set elements
  * ends before its u16 attribute length does.
  */
-enum { ROOM = 64 << 20, MESSAGE_MAX = 65536, ELEMENTS_MAX = 48000, PARTS = 8192, COMMENT_MAX = 250 };
+enum { MESSAGE_MAX = 65536, ELEMENTS_MAX = 48000, ELEMENT_SIZE = 40 };
+enum { PARTS = 8192, COMMENT_MAX = 250 };
 
 enum part_kind { PART_BEGIN, PART_TABLE, PART_SET, PART_CHAIN, PART_RULE, PART_END };
 
@@ -33,13 +34,12 @@ struct part { uint8_t kind, family; uint16_t index; };
 struct batch {
 	const struct ruleset *r;
 	const struct bytecode *code;
-	char *at, *end;
+	char *start, *at, *end;
 	uint32_t n;
 	struct part part[PARTS];
 };
 
 static struct batch batch;
-static char *room;
 
 uint8_t nft_family(enum chain_id chain)
 {
@@ -56,21 +56,35 @@ uint32_t nft_key_type(enum set_key key)
 	return type[key];
 }
 
-static int batch_init(struct batch *b, const struct ruleset *r, const struct bytecode *code)
+/* Bytes that hold the rules and every element with its end. */
+static size_t room_for(const struct ruleset *r)
 {
-	if (room == NULL) {
-		room = mmap(NULL, ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-		if (room == MAP_FAILED) {
-			room = NULL;
-			return -1;
-		}
-	}
+	size_t len = 4 * MESSAGE_MAX;
+	struct element e;
+
+	for (int id = 0; r != NULL && id < SETS; id++)
+		for (uint32_t at = 0; set_next(r, id, &at, &e);)
+			len += 2 * ELEMENT_SIZE;
+	return len;
+}
+
+static void batch_init(struct batch *b, const struct ruleset *r, const struct bytecode *code)
+{
+	size_t len = room_for(r);
+
 	b->r = r;
 	b->code = code;
-	b->at = room;
-	b->end = room + ROOM;
 	b->n = 0;
-	return 0;
+	b->at = b->start = malloc(len);
+	if (b->start == NULL)
+		message_out_of_memory();
+	b->end = b->start + len;
+}
+
+static void batch_fini(struct batch *b)
+{
+	free(b->start);
+	b->start = b->at = b->end = NULL;
 }
 
 /* Starts a message in the batch. NULL: the batch is full. */
@@ -92,7 +106,8 @@ static int put_table(struct batch *b, uint8_t family, uint16_t type, uint16_t fl
 	struct nlmsghdr *nlh = start(b, (struct part){PART_TABLE, family, 0}, type, flags);
 	struct nftnl_table *t = nftnl_table_alloc();
 
-	if (nlh == NULL || t == NULL || nftnl_table_set_str(t, NFTNL_TABLE_NAME, RULESET_TABLE) != 0)
+	if (nlh == NULL || t == NULL ||
+		nftnl_table_set_str(t, NFTNL_TABLE_NAME, RULESET_TABLE) != 0)
 		return -1;
 	nftnl_table_nlmsg_build_payload(nlh, t);
 	nftnl_table_free(t);
@@ -108,8 +123,12 @@ static int put_no_table(struct batch *b, uint8_t family)
 static int put_set(struct batch *b, uint16_t id)
 {
 	const struct set *set = &b->r->sets[id];
-	struct nlmsghdr *nlh = start(b, (struct part){PART_SET, NFPROTO_INET, id}, NFT_MSG_NEWSET, NLM_F_CREATE | NLM_F_EXCL);
-	/* What nft cannot see (its SET_KEYBYTEORDER): names are in the processor's order, intervals always in the network's. */
+	struct nlmsghdr *nlh = start(b, (struct part){PART_SET, NFPROTO_INET, id}, NFT_MSG_NEWSET,
+		NLM_F_CREATE | NLM_F_EXCL);
+	/*
+	 * What nft cannot see (its SET_KEYBYTEORDER): names are in the processor's order, intervals
+	 * always in the network's.
+	 */
 	const uint32_t host = 1, network = 2, order = set->key == SET_KEY_IFNAME ? host : network;
 	uint8_t userdata[2 + sizeof(order)] = {0, sizeof(order)};
 	struct nftnl_set *s = nftnl_set_alloc();
@@ -160,7 +179,8 @@ static int put_elements(struct batch *b, uint16_t id)
 	bool more = set_next(b->r, id, &at, &e);
 
 	while (more) {
-		struct nlmsghdr *nlh = start(b, (struct part){PART_SET, NFPROTO_INET, id}, NFT_MSG_NEWSETELEM, NLM_F_CREATE);
+		struct nlmsghdr *nlh = start(b, (struct part){PART_SET, NFPROTO_INET, id},
+			NFT_MSG_NEWSETELEM, NLM_F_CREATE);
 		struct nlattr *list;
 		uint8_t end[16];
 
@@ -196,13 +216,16 @@ static int put_devices(struct nftnl_chain *c, const struct ruleset *r, bool uppe
 
 static int put_chain(struct batch *b, uint16_t id)
 {
-	static const char *const types[] = {[CHAIN_FILTER] = "filter", [CHAIN_ROUTE] = "route", [CHAIN_NAT] = "nat"};
+	static const char *const types[] = {
+		[CHAIN_FILTER] = "filter", [CHAIN_ROUTE] = "route", [CHAIN_NAT] = "nat"};
 	const struct chain *chain = &b->r->chains[id];
-	struct nlmsghdr *nlh = start(b, (struct part){PART_CHAIN, nft_family(id), id}, NFT_MSG_NEWCHAIN, NLM_F_CREATE | NLM_F_EXCL);
+	struct nlmsghdr *nlh = start(b, (struct part){PART_CHAIN, nft_family(id), id},
+		NFT_MSG_NEWCHAIN, NLM_F_CREATE | NLM_F_EXCL);
 	struct nftnl_chain *c = nftnl_chain_alloc();
 
-	if (nlh == NULL || c == NULL || nftnl_chain_set_str(c, NFTNL_CHAIN_TABLE, RULESET_TABLE) != 0 ||
-	    nftnl_chain_set_str(c, NFTNL_CHAIN_NAME, chain->name) != 0)
+	if (nlh == NULL || c == NULL ||
+		nftnl_chain_set_str(c, NFTNL_CHAIN_TABLE, RULESET_TABLE) != 0 ||
+		nftnl_chain_set_str(c, NFTNL_CHAIN_NAME, chain->name) != 0)
 		return -1;
 	if (chain->hook != CHAIN_NO_HOOK) {
 		nftnl_chain_set_u32(c, NFTNL_CHAIN_HOOKNUM, (uint32_t)chain->hook);
@@ -269,7 +292,8 @@ static int put_edge(struct batch *b, bool begin)
 static const char *feature_of(const struct ruleset *r, struct part part)
 {
 	if (part.family == NFPROTO_NETDEV)
-		return "the egress hook (Linux 5.16, CONFIG_NETFILTER_EGRESS); --no-egress-hook leaves packet sockets unwatched";
+		return "the egress hook (Linux 5.16, CONFIG_NETFILTER_EGRESS); --no-egress-hook "
+		       "leaves packet sockets unwatched";
 	if (part.kind == PART_CHAIN && r->chains[part.index].type == CHAIN_NAT)
 		return "nft_chain_nat: use method = tproxy";
 	if (part.kind != PART_RULE)
@@ -281,7 +305,8 @@ static const char *feature_of(const struct ruleset *r, struct part part)
 			return "nft_tproxy: use method = redirect";
 		if (kind == ITEM_REDIRECT)
 			return "nft_redir: use method = tproxy";
-		if (kind == ITEM_REJECT_RESET || kind == ITEM_REJECT_PORT || kind == ITEM_REJECT_ADMIN)
+		if (kind == ITEM_REJECT_RESET || kind == ITEM_REJECT_PORT ||
+			kind == ITEM_REJECT_ADMIN)
 			return "nft_reject_inet";
 		if ((kind >= ITEM_CT_MARK && kind <= ITEM_CT_DNAT) || kind == ITEM_SET_CT_MARK)
 			return "nft_ct (with CONFIG_NF_CONNTRACK_MARK)";
@@ -309,17 +334,21 @@ static int complain(const struct batch *b, struct part part, int err)
 	if (err == EPERM && part.kind == PART_BEGIN)
 		return message(EX_NOPERM, "nf_tables: needs CAP_NET_ADMIN");
 	if (part.kind == PART_RULE)
-		snprintf(what, sizeof(what), "chain %s: rule %u (%s)", r->chains[r->rules[part.index].chain].name,
-		         position_of(r, part.index), r->rules[part.index].comment);
+		snprintf(what, sizeof(what), "chain %s: rule %u (%s)",
+			r->chains[r->rules[part.index].chain].name, position_of(r, part.index),
+			r->rules[part.index].comment);
 	else if (part.kind == PART_CHAIN || part.kind == PART_SET)
 		snprintf(what, sizeof(what), "%s %s", part.kind == PART_CHAIN ? "chain" : "set",
-		         part.kind == PART_CHAIN ? r->chains[part.index].name : r->sets[part.index].name);
+			part.kind == PART_CHAIN ? r->chains[part.index].name
+						: r->sets[part.index].name);
 	else
 		snprintf(what, sizeof(what), "table %s " RULESET_TABLE, family);
 	if (err == EPERM)
-		return message(EX_NOPERM, "%s: it belongs to another process, or this one lacks CAP_NET_ADMIN", what);
+		return message(EX_NOPERM,
+			"%s: it belongs to another process, or this one lacks CAP_NET_ADMIN", what);
 	if (err == ENOENT || err == EOPNOTSUPP || err == EPROTONOSUPPORT || err == EAFNOSUPPORT)
-		return message(EX_UNAVAILABLE, "%s: the kernel lacks %s", what, feature_of(r, part));
+		return message(EX_UNAVAILABLE, "%s: the kernel lacks %s", what,
+			feature_of(r, part));
 	return message(EX_OSERR, "%s: %s", what, strerror(err));
 }
 
@@ -329,10 +358,12 @@ static void take(const struct batch *b, const char *buf, size_t len, struct answ
 {
 	int left = (int)len;
 
-	for (const struct nlmsghdr *nlh = (const struct nlmsghdr *)buf; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
+	for (const struct nlmsghdr *nlh = (const struct nlmsghdr *)buf; mnl_nlmsg_ok(nlh, left);
+		nlh = mnl_nlmsg_next(nlh, &left)) {
 		const struct nlmsgerr *e = mnl_nlmsg_get_payload(nlh);
 
-		if (nlh->nlmsg_type != NLMSG_ERROR || mnl_nlmsg_get_payload_len(nlh) < sizeof(int) || nlh->nlmsg_seq >= b->n)
+		if (nlh->nlmsg_type != NLMSG_ERROR ||
+			mnl_nlmsg_get_payload_len(nlh) < sizeof(int) || nlh->nlmsg_seq >= b->n)
 			continue;
 		if (e->error == 0) {
 			a->acks++;
@@ -343,50 +374,64 @@ static void take(const struct batch *b, const char *buf, size_t len, struct answ
 	}
 }
 
-/* The kernel answers while it is being sent to, so what it has to say is there when sending is done. */
+/*
+ * The kernel answers while it is being sent to, so what it has to say is there when sending is
+ * done.
+ */
 static int commit(struct batch *b, struct netlink *nl)
 {
 	struct answer a = {0};
-	int size = (int)(b->at - room) + MESSAGE_MAX, fd = mnl_socket_get_fd(nl->socket);
+	int size = (int)(b->at - b->start) + MESSAGE_MAX, fd = mnl_socket_get_fd(nl->socket);
 	ssize_t n;
 
 	if (size > 100000) { /* the usual limits are 208 KiB */
 		(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
 		(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
 	}
-	if (mnl_socket_sendto(nl->socket, room, (size_t)(b->at - room)) < 0)
-		return message(errno == EPERM ? EX_NOPERM : EX_OSERR, "netlink: sending the rules: %s", strerror(errno));
+	if (mnl_socket_sendto(nl->socket, b->start, (size_t)(b->at - b->start)) < 0)
+		return message(errno == EPERM ? EX_NOPERM : EX_OSERR,
+			"netlink: sending the rules: %s", strerror(errno));
 	while ((n = recv(fd, nl->reply, sizeof(nl->reply), MSG_DONTWAIT)) > 0)
 		take(b, nl->reply, (size_t)n, &a);
 	if (a.err != 0)
 		return complain(b, b->part[a.failed], a.err);
 	if (n == 0 || errno != EAGAIN || a.acks != b->n - 2)
-		return message(EX_OSERR, "netlink: %u of %u messages acknowledged: %s", a.acks, b->n - 2, strerror(errno));
+		return message(EX_OSERR, "netlink: %u of %u messages acknowledged: %s", a.acks,
+			b->n - 2, strerror(errno));
 	return 0;
 }
 
-int nft_apply(struct netlink *nl, const struct ruleset *r, const struct bytecode *code, unsigned present)
+int nft_apply(struct netlink *nl, const struct ruleset *r, const struct bytecode *code,
+	unsigned present)
 {
 	bool netdev = r->n_links > 0;
+	int result;
 
-	if (batch_init(&batch, r, code) != 0)
-		message_out_of_memory();
-	if (put_edge(&batch, true) != 0 || ((present & NFT_INET) && put_no_table(&batch, NFPROTO_INET) != 0) ||
-	    put_all(&batch, NFPROTO_INET) != 0 || ((present & NFT_NETDEV) && put_no_table(&batch, NFPROTO_NETDEV) != 0) ||
-	    (netdev && put_all(&batch, NFPROTO_NETDEV) != 0) || put_edge(&batch, false) != 0)
-		return message(EX_CONFIG, "the policy's [capture] has more entries than one transaction can hold");
-	return commit(&batch, nl);
+	batch_init(&batch, r, code);
+	if (put_edge(&batch, true) != 0 ||
+		((present & NFT_INET) && put_no_table(&batch, NFPROTO_INET) != 0) ||
+		put_all(&batch, NFPROTO_INET) != 0 ||
+		((present & NFT_NETDEV) && put_no_table(&batch, NFPROTO_NETDEV) != 0) ||
+		(netdev && put_all(&batch, NFPROTO_NETDEV) != 0) || put_edge(&batch, false) != 0)
+		result = message(EX_CONFIG,
+			"the policy's [capture] has more entries than one transaction can hold");
+	else
+		result = commit(&batch, nl);
+	batch_fini(&batch);
+	return result;
 }
 
 int nft_remove(struct netlink *nl, unsigned present)
 {
 	int code;
 
-	if (batch_init(&batch, NULL, NULL) != 0)
-		message_out_of_memory();
-	if (put_edge(&batch, true) != 0 || ((present & NFT_INET) && put_no_table(&batch, NFPROTO_INET) != 0) ||
-	    ((present & NFT_NETDEV) && put_no_table(&batch, NFPROTO_NETDEV) != 0) || put_edge(&batch, false) != 0)
+	batch_init(&batch, NULL, NULL);
+	if (put_edge(&batch, true) != 0 ||
+		((present & NFT_INET) && put_no_table(&batch, NFPROTO_INET) != 0) ||
+		((present & NFT_NETDEV) && put_no_table(&batch, NFPROTO_NETDEV) != 0) ||
+		put_edge(&batch, false) != 0)
 		message_out_of_memory();
 	code = commit(&batch, nl);
+	batch_fini(&batch);
 	return code == EX_TEMPFAIL ? 0 : code; /* somebody else deleted them */
 }

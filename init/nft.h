@@ -2,8 +2,9 @@
 /*
  * The ruleset as one netlink batch: the kernel takes all of it or nothing.
  *
- * Both functions return 0, or a sysexits code after a message that names the table, chain, set or rule that
- * the kernel refused: EX_NOPERM without CAP_NET_ADMIN, EX_UNAVAILABLE when the kernel lacks what it takes.
+ * Both functions return 0, or a sysexits code after a message that names the table, chain, set or
+ * rule that the kernel refused: EX_NOPERM without CAP_NET_ADMIN, EX_UNAVAILABLE when the kernel
+ * lacks what it takes.
  */
 #ifndef SLUICE_INIT_NFT_H
 #define SLUICE_INIT_NFT_H
@@ -18,10 +19,12 @@
 enum { NFT_INET = 1, NFT_NETDEV = 2 };
 
 /*
- * Replaces our tables by the ruleset; `present` are those that there are. EX_TEMPFAIL, without a message: by now there are others.
- * (Deleting what is not there would be no error, but costs a grace period of the kernel's, some 10 ms.)
+ * Replaces our tables by the ruleset; `present` are those that there are. EX_TEMPFAIL, without a
+ * message: by now there are others. (Deleting what is not there would be no error, but costs a
+ * grace period of the kernel's, some 10 ms.)
  */
-int nft_apply(struct netlink *nl, const struct ruleset *r, const struct bytecode *code, unsigned present);
+int nft_apply(
+	struct netlink *nl, const struct ruleset *r, const struct bytecode *code, unsigned present);
 /* Deletes our tables that are in `present`. */
 int nft_remove(struct netlink *nl, unsigned present);
 

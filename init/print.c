@@ -11,7 +11,10 @@
 
 static bool is_fit(const char *name)
 {
-	return name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-+@")] == '\0';
+	static const char fit[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-+@";
+
+	return name[strspn(name, fit)] == '\0';
 }
 
 const char *print_unfit(const struct ruleset *r)
@@ -35,10 +38,11 @@ void print_routes(const struct ruleset *r, bool v4, bool v6)
 	for (int i = 0; i < 2; i++) {
 		if (!(i == 0 ? v4 : v6))
 			continue;
-		printf("#   ip %srule add fwmark 0x%08x lookup %d priority %d protocol %d\n", i == 0 ? "" : "-6 ", CAPTURE_MARK,
-		       CAPTURE_ROUTE_TABLE, CAPTURE_RULE_PRIORITY, ROUTE_PROTOCOL);
-		printf("#   ip %sroute add local default dev lo table %d protocol %d\n", i == 0 ? "" : "-6 ", CAPTURE_ROUTE_TABLE,
-		       ROUTE_PROTOCOL);
+		printf("#   ip %srule add fwmark 0x%08x lookup %d priority %d protocol %d\n",
+			i == 0 ? "" : "-6 ", CAPTURE_MARK, CAPTURE_ROUTE_TABLE,
+			CAPTURE_RULE_PRIORITY, ROUTE_PROTOCOL);
+		printf("#   ip %sroute add local default dev lo table %d protocol %d\n",
+			i == 0 ? "" : "-6 ", CAPTURE_ROUTE_TABLE, ROUTE_PROTOCOL);
 	}
 }
 
@@ -50,8 +54,13 @@ static const char *protocol_name(uint32_t protocol)
 static void print_set(const struct ruleset *r, enum set_id id)
 {
 	static const char *const types[SET_KEYS] = {
-		[SET_KEY_PORT] = "inet_service", [SET_KEY_IPV4] = "ipv4_addr", [SET_KEY_IPV6] = "ipv6_addr", [SET_KEY_IFNAME] = "ifname",
-		[SET_KEY_UID] = "uid", [SET_KEY_GID] = "gid", [SET_KEY_ICMPV6] = "icmpv6_type",
+		[SET_KEY_PORT] = "inet_service",
+		[SET_KEY_IPV4] = "ipv4_addr",
+		[SET_KEY_IPV6] = "ipv6_addr",
+		[SET_KEY_IFNAME] = "ifname",
+		[SET_KEY_UID] = "uid",
+		[SET_KEY_GID] = "gid",
+		[SET_KEY_ICMPV6] = "icmpv6_type",
 	};
 	const struct set *set = &r->sets[id];
 	const char *quote = set->key == SET_KEY_IFNAME ? "\"" : "", *before = "\t\telements = { ";
@@ -103,7 +112,7 @@ static void print_match(const struct ruleset *r, const struct item *i)
 	case ITEM_ICMPV6_IN: printf("icmpv6 type @%s ", r->sets[i->value].name); break;
 	case ITEM_HOPLIMIT: printf("ip6 hoplimit %u ", i->value); break;
 	case ITEM_LINK_MULTICAST: fputs("ip6 daddr ff02::/16 ", stdout); break;
-	default: /* ITEM_ARP; nft's `ether type` would ask for an input interface, which egress has not */
+	default: /* ITEM_ARP; `ether type` would ask for an input interface, which egress has not */
 		fputs("meta oiftype ether @ll,96,16 0x0806 ", stdout);
 		break;
 	}
@@ -141,21 +150,25 @@ static void print_rule(const struct ruleset *r, const struct rule *rule)
 
 static void print_chain(const struct ruleset *r, enum chain_id id)
 {
-	static const char *const types[] = {[CHAIN_FILTER] = "filter", [CHAIN_ROUTE] = "route", [CHAIN_NAT] = "nat"};
-	static const char *const hooks[] = {"prerouting", "input", "forward", "output", "postrouting"};
+	static const char *const types[] = {
+		[CHAIN_FILTER] = "filter", [CHAIN_ROUTE] = "route", [CHAIN_NAT] = "nat"};
+	static const char *const hooks[] = {
+		"prerouting", "input", "forward", "output", "postrouting"};
 	const struct chain *chain = &r->chains[id];
 	const char *before = " devices = { ";
 
 	printf("\tchain %s {\n", chain->name);
 	if (chain->hook != CHAIN_NO_HOOK) {
-		printf("\t\ttype %s hook %s", types[chain->type], chain_is_netdev(id) ? "egress" : hooks[chain->hook]);
+		printf("\t\ttype %s hook %s", types[chain->type],
+			chain_is_netdev(id) ? "egress" : hooks[chain->hook]);
 		for (uint32_t i = 0; i < r->n_links && chain_is_netdev(id); i++) {
 			if (r->links[i].upper != (id == CHAIN_EGRESS_UPPER))
 				continue;
 			printf("%s\"%s\"", before, r->links[i].name);
 			before = ", ";
 		}
-		printf("%s priority %d; policy %s;\n", chain_is_netdev(id) ? " }" : "", chain->priority, chain->drop ? "drop" : "accept");
+		printf("%s priority %d; policy %s;\n", chain_is_netdev(id) ? " }" : "",
+			chain->priority, chain->drop ? "drop" : "accept");
 	}
 	for (uint32_t i = 0; i < r->n_rules; i++)
 		if (r->rules[i].chain == id)
@@ -167,7 +180,9 @@ static void print_table(const struct ruleset *r, bool netdev)
 {
 	const char *family = netdev ? "netdev" : "inet", *between = "";
 
-	printf("table %s " RULESET_TABLE "\ndelete table %s " RULESET_TABLE "\ntable %s " RULESET_TABLE " {\n", family, family, family);
+	printf("table %s " RULESET_TABLE "\ndelete table %s " RULESET_TABLE
+	       "\ntable %s " RULESET_TABLE " {\n",
+		family, family, family);
 	for (int i = 0; i < SETS && !netdev; i++)
 		if (r->sets[i].used)
 			print_set(r, i);

@@ -10,7 +10,7 @@ const char *print_unfit(const struct ruleset *r);
 
 /* For nft -f: replaces our tables by the ruleset, as nft_apply does. */
 void print_nft(const struct ruleset *r);
-/* For iptables-restore --noflush (v4) or ip6tables-restore --noflush: what iptables can say of it. */
+/* For iptables-restore --noflush (v4) or ip6tables-restore --noflush, as far as they can say it. */
 void print_iptables(const struct ruleset *r, bool v4);
 /* As comments: the ip(8) commands that method = tproxy needs besides. */
 void print_routes(const struct ruleset *r, bool v4, bool v6);

@@ -17,7 +17,12 @@
 
 enum { ROUTE_BITS = 4 };
 
-static const struct { unsigned bit; uint8_t family; bool rule; const char *name; } parts[ROUTE_BITS] = {
+static const struct {
+	unsigned bit;
+	uint8_t family;
+	bool rule;
+	const char *name;
+} parts[ROUTE_BITS] = {
 	{ROUTE_RULE4, AF_INET, true, "ip rule"},
 	{ROUTE_ROUTE4, AF_INET, false, "ip route"},
 	{ROUTE_RULE6, AF_INET6, true, "ip -6 rule"},
@@ -64,10 +69,12 @@ static void take_rule(const struct nlmsghdr *nlh, void *data)
 	uint8_t protocol = 0;
 	bool narrow;
 
-	if (nlh->nlmsg_type != RTM_NEWRULE || mnl_nlmsg_get_payload_len(nlh) < sizeof(*hdr) || hdr->family != f->family)
+	if (nlh->nlmsg_type != RTM_NEWRULE || mnl_nlmsg_get_payload_len(nlh) < sizeof(*hdr) ||
+		hdr->family != f->family)
 		return;
 	table = hdr->table;
-	narrow = hdr->src_len != 0 || hdr->dst_len != 0 || hdr->tos != 0 || (hdr->flags & FIB_RULE_INVERT) != 0;
+	narrow = hdr->src_len != 0 || hdr->dst_len != 0 || hdr->tos != 0 ||
+		(hdr->flags & FIB_RULE_INVERT) != 0;
 	mnl_attr_for_each(attr, nlh, sizeof(*hdr)) {
 		switch (mnl_attr_get_type(attr)) {
 		case FRA_FWMARK: mark = u32_of(attr); break;
@@ -75,14 +82,17 @@ static void take_rule(const struct nlmsghdr *nlh, void *data)
 		case FRA_TABLE: table = u32_of(attr); break;
 		case FRA_PRIORITY: priority = u32_of(attr); break;
 		case FRA_PROTOCOL: protocol = mnl_attr_get_u8(attr); break;
-		case FRA_IIFNAME: case FRA_OIFNAME: case FRA_IP_PROTO: case FRA_SPORT_RANGE: case FRA_DPORT_RANGE: case FRA_UID_RANGE:
-			narrow = true;
-			break;
+		case FRA_IIFNAME:
+		case FRA_OIFNAME:
+		case FRA_IP_PROTO:
+		case FRA_SPORT_RANGE:
+		case FRA_DPORT_RANGE:
+		case FRA_UID_RANGE: narrow = true; break;
 		default: break;
 		}
 	}
-	if (mark != CAPTURE_MARK || mask != UINT32_MAX || table != CAPTURE_ROUTE_TABLE || priority != CAPTURE_RULE_PRIORITY ||
-	    hdr->action != FR_ACT_TO_TBL || narrow)
+	if (mark != CAPTURE_MARK || mask != UINT32_MAX || table != CAPTURE_ROUTE_TABLE ||
+		priority != CAPTURE_RULE_PRIORITY || hdr->action != FR_ACT_TO_TBL || narrow)
 		return;
 	f->present |= f->family == AF_INET ? ROUTE_RULE4 : ROUTE_RULE6;
 	if (protocol == ROUTE_PROTOCOL)
@@ -96,7 +106,8 @@ static void take_route(const struct nlmsghdr *nlh, void *data)
 	struct found *f = data;
 	uint32_t table, oif = 0;
 
-	if (nlh->nlmsg_type != RTM_NEWROUTE || mnl_nlmsg_get_payload_len(nlh) < sizeof(*rtm) || rtm->rtm_family != f->family)
+	if (nlh->nlmsg_type != RTM_NEWROUTE || mnl_nlmsg_get_payload_len(nlh) < sizeof(*rtm) ||
+		rtm->rtm_family != f->family)
 		return;
 	table = rtm->rtm_table;
 	mnl_attr_for_each(attr, nlh, sizeof(*rtm)) {
@@ -105,8 +116,8 @@ static void take_route(const struct nlmsghdr *nlh, void *data)
 		else if (mnl_attr_get_type(attr) == RTA_OIF)
 			oif = u32_of(attr);
 	}
-	if (table != CAPTURE_ROUTE_TABLE || rtm->rtm_type != RTN_LOCAL || rtm->rtm_dst_len != 0 || rtm->rtm_src_len != 0 ||
-	    oif == 0 || oif != if_nametoindex("lo"))
+	if (table != CAPTURE_ROUTE_TABLE || rtm->rtm_type != RTN_LOCAL || rtm->rtm_dst_len != 0 ||
+		rtm->rtm_src_len != 0 || oif == 0 || oif != if_nametoindex("lo"))
 		return;
 	f->present |= f->family == AF_INET ? ROUTE_ROUTE4 : ROUTE_ROUTE6;
 	if (rtm->rtm_protocol == ROUTE_PROTOCOL)
@@ -138,10 +149,13 @@ int route_read(struct netlink *nl, unsigned *present, unsigned *ours)
 
 		f.family = parts[i].family;
 		for (int tries = 0; err == EINTR && tries < NETLINK_TRIES; tries++)
-			err = netlink_dump(nl, start(nl, i, parts[i].rule ? RTM_GETRULE : RTM_GETROUTE, 0),
-			                   parts[i].rule ? take_rule : take_route, &f);
+			err = netlink_dump(nl,
+				start(nl, i, parts[i].rule ? RTM_GETRULE : RTM_GETROUTE, 0),
+				parts[i].rule ? take_rule : take_route, &f);
 		/* A kernel without IPv6, or without policy routing for it, has nothing to show. */
-		if (err != 0 && !(parts[i].family == AF_INET6 && (err == EAFNOSUPPORT || err == EOPNOTSUPP)))
+		if (err != 0 &&
+			!(parts[i].family == AF_INET6 &&
+				(err == EAFNOSUPPORT || err == EOPNOTSUPP)))
 			return err;
 	}
 	*present = f.present;
@@ -157,7 +171,8 @@ static struct nlmsghdr *whole(struct netlink *nl, int part, bool add)
 	if (parts[part].rule) {
 		struct fib_rule_hdr *hdr;
 
-		nlh = start(nl, part, add ? RTM_NEWRULE : RTM_DELRULE, add ? NLM_F_CREATE | NLM_F_EXCL : 0);
+		nlh = start(nl, part, add ? RTM_NEWRULE : RTM_DELRULE,
+			add ? NLM_F_CREATE | NLM_F_EXCL : 0);
 		hdr = mnl_nlmsg_get_payload(nlh);
 		hdr->action = FR_ACT_TO_TBL;
 		hdr->table = CAPTURE_ROUTE_TABLE;
@@ -169,7 +184,8 @@ static struct nlmsghdr *whole(struct netlink *nl, int part, bool add)
 	} else {
 		struct rtmsg *rtm;
 
-		nlh = start(nl, part, add ? RTM_NEWROUTE : RTM_DELROUTE, add ? NLM_F_CREATE | NLM_F_EXCL : 0);
+		nlh = start(nl, part, add ? RTM_NEWROUTE : RTM_DELROUTE,
+			add ? NLM_F_CREATE | NLM_F_EXCL : 0);
 		rtm = mnl_nlmsg_get_payload(nlh);
 		rtm->rtm_table = CAPTURE_ROUTE_TABLE;
 		rtm->rtm_protocol = ROUTE_PROTOCOL;
@@ -188,10 +204,14 @@ static int complain(int part, int err)
 	case ENETDOWN:
 		return message(EX_OSERR, "%s: interface lo is down", parts[part].name);
 	case EAFNOSUPPORT: case EOPNOTSUPP:
-		return message(EX_UNAVAILABLE, "%s: the kernel has no policy routing (%s): use method = redirect", parts[part].name,
-		               parts[part].family == AF_INET ? "CONFIG_IP_MULTIPLE_TABLES" : "CONFIG_IPV6_MULTIPLE_TABLES");
+		return message(EX_UNAVAILABLE,
+			"%s: the kernel has no policy routing (%s): use method = redirect",
+			parts[part].name,
+			parts[part].family == AF_INET ? "CONFIG_IP_MULTIPLE_TABLES"
+						      : "CONFIG_IPV6_MULTIPLE_TABLES");
 	case EEXIST:
-		return message(EX_OSERR, "%s: table %d has another default already", parts[part].name, CAPTURE_ROUTE_TABLE);
+		return message(EX_OSERR, "%s: table %d has another default already",
+			parts[part].name, CAPTURE_ROUTE_TABLE);
 	default:
 		return message(EX_OSERR, "%s: %s", parts[part].name, strerror(err));
 	}

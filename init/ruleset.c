@@ -7,7 +7,14 @@
 
 #include "rules/capture.h"
 
-#define ITEMS(...) ((const struct item[]){__VA_ARGS__, {.kind = ITEM_END}})
+/* Items: without a value, with one, with a name; and those that are turned round. */
+#define JUST(k)     {.kind = ITEM_##k}
+#define WITH(k, v)  {.kind = ITEM_##k, .value = (v)}
+#define NAMED(k, s) {.kind = ITEM_##k, .text = (s)}
+#define NOT(k, v)   {.kind = ITEM_##k, .not = true, .value = (v)}
+#define NOT_NAMED(k, s) {.kind = ITEM_##k, .not = true, .text = (s)}
+#define ADD(r, chain, comment, ...) \
+	add(r, chain, comment, (const struct item[]){__VA_ARGS__, {.kind = ITEM_END}})
 
 static const struct set sets[SETS] = {
 	[SET_PORTS] = {.name = "ports", .key = SET_KEY_PORT, .interval = true},
@@ -21,18 +28,23 @@ static const struct set sets[SETS] = {
 	[SET_ND] = {.name = "nd", .key = SET_KEY_ICMPV6},
 };
 
-/* Conntrack runs at -200, so marks can be set from -160 on; source NAT is done at 100, so 300 sees what really leaves. */
+/*
+ * Conntrack runs at -200, so marks can be set from -160 on; source NAT is done at 100, so 300 sees
+ * what really leaves.
+ */
 static const struct chain chains[CHAINS] = {
 	[CHAIN_PASS] = {.name = "pass", .hook = CHAIN_NO_HOOK},
-	[CHAIN_GUARD] = {.name = "guard", .hook = NF_INET_POST_ROUTING, .priority = 300, .drop = true},
+	[CHAIN_GUARD] = {.name = "guard", .hook = NF_INET_POST_ROUTING, .priority = 300,
+			 .drop = true},
 	[CHAIN_OWN] = {.name = "own", .hook = NF_INET_LOCAL_OUT, .priority = -160},
-	[CHAIN_CAPTURE] = {.name = "capture", .hook = NF_INET_LOCAL_OUT, .type = CHAIN_ROUTE, .priority = -150},
+	[CHAIN_CAPTURE] = {.name = "capture", .hook = NF_INET_LOCAL_OUT, .priority = -150,
+			   .type = CHAIN_ROUTE},
 	[CHAIN_REFUSE] = {.name = "refuse", .hook = NF_INET_LOCAL_OUT, .priority = 0},
 	[CHAIN_INBOUND] = {.name = "inbound", .hook = NF_INET_PRE_ROUTING, .priority = -160},
 	[CHAIN_DIVERT] = {.name = "divert", .hook = NF_INET_PRE_ROUTING, .priority = -150},
 	[CHAIN_INPUT] = {.name = "input", .hook = NF_INET_LOCAL_IN, .priority = 0},
-	[CHAIN_EGRESS] = {.name = "egress", .hook = NF_NETDEV_EGRESS, .priority = 0, .drop = true},
-	[CHAIN_EGRESS_UPPER] = {.name = "egress_upper", .hook = NF_NETDEV_EGRESS, .priority = 0, .drop = true},
+	[CHAIN_EGRESS] = {.name = "egress", .hook = NF_NETDEV_EGRESS, .drop = true},
+	[CHAIN_EGRESS_UPPER] = {.name = "egress_upper", .hook = NF_NETDEV_EGRESS, .drop = true},
 };
 
 bool chain_is_netdev(enum chain_id chain)
@@ -40,8 +52,12 @@ bool chain_is_netdev(enum chain_id chain)
 	return chain == CHAIN_EGRESS || chain == CHAIN_EGRESS_UPPER;
 }
 
-/* A set and a chain exist when a rule names them; a rule never has more items than fit (test_ruleset builds them all). */
-static void add(struct ruleset *r, enum chain_id chain, const char *comment, const struct item *items)
+/*
+ * A set and a chain exist when a rule names them. Neither a rule's items nor the rules can be more
+ * than fit: which there are is written below, and tests build them all.
+ */
+static void add(struct ruleset *r, enum chain_id chain, const char *comment,
+	const struct item *items)
 {
 	struct rule *rule = &r->rules[r->n_rules++];
 
@@ -69,83 +85,103 @@ static bool has_elements(const struct ruleset *r, enum set_id set)
 	return set_next(r, set, &at, &e);
 }
 
-/* Neighbour discovery and MLD keep the link alive, and cannot leave it: by scope, by hop limit, or since the kernel itself sends them. */
+/*
+ * Neighbour discovery and MLD keep the link alive, and cannot leave it: by scope, by hop limit, or
+ * since the kernel itself sends them.
+ */
 static void add_pass_link(struct ruleset *r)
 {
-	add(r, CHAIN_PASS, "multicast listener reports", ITEMS(
-		{.kind = ITEM_ICMPV6_IN, .value = SET_MLD}, {.kind = ITEM_HOPLIMIT, .value = 1}, {.kind = ITEM_ACCEPT}));
-	add(r, CHAIN_PASS, "neighbour discovery on the link", ITEMS(
-		{.kind = ITEM_ICMPV6_IN, .value = SET_ND}, {.kind = ITEM_HOPLIMIT, .value = 255}, {.kind = ITEM_LINK_MULTICAST},
-		{.kind = ITEM_ACCEPT}));
-	add(r, CHAIN_PASS, "unicast neighbour discovery is not a process's business", ITEMS(
-		{.kind = ITEM_ICMPV6_IN, .value = SET_ND}, {.kind = ITEM_OWNED}, {.kind = ITEM_RETURN}));
-	add(r, CHAIN_PASS, "unicast neighbour discovery from the kernel", ITEMS(
-		{.kind = ITEM_ICMPV6_IN, .value = SET_ND}, {.kind = ITEM_HOPLIMIT, .value = 255}, {.kind = ITEM_ACCEPT}));
+	ADD(r, CHAIN_PASS, "multicast listener reports",
+		WITH(ICMPV6_IN, SET_MLD), WITH(HOPLIMIT, 1), JUST(ACCEPT));
+	ADD(r, CHAIN_PASS, "neighbour discovery on the link",
+		WITH(ICMPV6_IN, SET_ND), WITH(HOPLIMIT, 255), JUST(LINK_MULTICAST), JUST(ACCEPT));
+	ADD(r, CHAIN_PASS, "unicast neighbour discovery is not a process's business",
+		WITH(ICMPV6_IN, SET_ND), JUST(OWNED), JUST(RETURN));
+	ADD(r, CHAIN_PASS, "unicast neighbour discovery from the kernel",
+		WITH(ICMPV6_IN, SET_ND), WITH(HOPLIMIT, 255), JUST(ACCEPT));
+}
+
+static void add_pass_excluded(struct ruleset *r)
+{
+	if (has_elements(r, SET_EXCLUDE_IPV4))
+		ADD(r, CHAIN_PASS, "exclude-cidrs",
+			WITH(DADDR4_IN, SET_EXCLUDE_IPV4), JUST(ACCEPT));
+	if (has_elements(r, SET_EXCLUDE_IPV6))
+		ADD(r, CHAIN_PASS, "exclude-cidrs",
+			WITH(DADDR6_IN, SET_EXCLUDE_IPV6), JUST(ACCEPT));
+	if (has_elements(r, SET_EXCLUDE_PORTS))
+		ADD(r, CHAIN_PASS, "exclude-ports",
+			WITH(L4, IPPROTO_TCP), WITH(DPORT_IN, SET_EXCLUDE_PORTS), JUST(ACCEPT));
+}
+
+static void add_pass_allowed(struct ruleset *r)
+{
+	const struct policy_capture *c = &r->capture;
+
+	if (c->dns == POLICY_ALLOW) {
+		ADD(r, CHAIN_PASS, "dns = allow",
+			WITH(L4, IPPROTO_TCP), WITH(DPORT, 53), JUST(ACCEPT));
+		ADD(r, CHAIN_PASS, "dns = allow",
+			WITH(L4, IPPROTO_UDP), WITH(DPORT, 53), JUST(ACCEPT));
+	} else if (c->udp == POLICY_ALLOW) {
+		ADD(r, CHAIN_PASS, "dns = reject",
+			WITH(L4, IPPROTO_UDP), WITH(DPORT, 53), JUST(RETURN));
+	}
+	if (c->udp == POLICY_ALLOW)
+		ADD(r, CHAIN_PASS, "udp = allow", WITH(L4, IPPROTO_UDP), JUST(ACCEPT));
+	if (c->other == POLICY_ALLOW)
+		ADD(r, CHAIN_PASS, "other = allow",
+			NOT(L4, IPPROTO_TCP), NOT(L4, IPPROTO_UDP), JUST(ACCEPT));
 }
 
 static void add_pass(struct ruleset *r)
 {
-	const struct policy_capture *c = &r->capture;
-
-	add(r, CHAIN_PASS, "the proxy's and exempt users' flows", ITEMS(
-		{.kind = ITEM_CT_MARK, .value = RULESET_CT_OWN}, {.kind = ITEM_ACCEPT}));
-	add(r, CHAIN_PASS, "replies to flows from outside", ITEMS(
-		{.kind = ITEM_CT_MARK, .value = RULESET_CT_INBOUND}, {.kind = ITEM_CT_REPLY}, {.kind = ITEM_ACCEPT}));
+	ADD(r, CHAIN_PASS, "the proxy's and exempt users' flows",
+		WITH(CT_MARK, RULESET_CT_OWN), JUST(ACCEPT));
+	ADD(r, CHAIN_PASS, "replies to flows from outside",
+		WITH(CT_MARK, RULESET_CT_INBOUND), JUST(CT_REPLY), JUST(ACCEPT));
 	if (has_elements(r, SET_EXCLUDE_INTERFACES))
-		add(r, CHAIN_PASS, "exclude-interfaces", ITEMS(
-			{.kind = ITEM_OIFNAME_IN, .value = SET_EXCLUDE_INTERFACES}, {.kind = ITEM_ACCEPT}));
+		ADD(r, CHAIN_PASS, "exclude-interfaces",
+			WITH(OIFNAME_IN, SET_EXCLUDE_INTERFACES), JUST(ACCEPT));
 	add_pass_link(r);
-	add(r, CHAIN_PASS, "nothing that conntrack does not know", ITEMS({.kind = ITEM_CT_UNKNOWN}, {.kind = ITEM_RETURN}));
-	if (has_elements(r, SET_EXCLUDE_IPV4))
-		add(r, CHAIN_PASS, "exclude-cidrs", ITEMS({.kind = ITEM_DADDR4_IN, .value = SET_EXCLUDE_IPV4}, {.kind = ITEM_ACCEPT}));
-	if (has_elements(r, SET_EXCLUDE_IPV6))
-		add(r, CHAIN_PASS, "exclude-cidrs", ITEMS({.kind = ITEM_DADDR6_IN, .value = SET_EXCLUDE_IPV6}, {.kind = ITEM_ACCEPT}));
-	if (has_elements(r, SET_EXCLUDE_PORTS))
-		add(r, CHAIN_PASS, "exclude-ports", ITEMS({.kind = ITEM_L4, .value = IPPROTO_TCP},
-			{.kind = ITEM_DPORT_IN, .value = SET_EXCLUDE_PORTS}, {.kind = ITEM_ACCEPT}));
-	if (c->dns == POLICY_ALLOW)
-		add(r, CHAIN_PASS, "dns = allow", ITEMS({.kind = ITEM_L4, .value = IPPROTO_TCP},
-			{.kind = ITEM_DPORT, .value = 53}, {.kind = ITEM_ACCEPT}));
-	if (c->dns == POLICY_ALLOW || c->udp == POLICY_ALLOW)
-		add(r, CHAIN_PASS, c->dns == POLICY_ALLOW ? "dns = allow" : "dns = reject", ITEMS(
-			{.kind = ITEM_L4, .value = IPPROTO_UDP}, {.kind = ITEM_DPORT, .value = 53},
-			{.kind = c->dns == POLICY_ALLOW ? ITEM_ACCEPT : ITEM_RETURN}));
-	if (c->udp == POLICY_ALLOW)
-		add(r, CHAIN_PASS, "udp = allow", ITEMS({.kind = ITEM_L4, .value = IPPROTO_UDP}, {.kind = ITEM_ACCEPT}));
-	if (c->other == POLICY_ALLOW)
-		add(r, CHAIN_PASS, "other = allow", ITEMS({.kind = ITEM_L4, .not = true, .value = IPPROTO_TCP},
-			{.kind = ITEM_L4, .not = true, .value = IPPROTO_UDP}, {.kind = ITEM_ACCEPT}));
-}
-
-/* The egress hook asks for a mark that only the guard sets; on its way to lo the proxy's mark is taken off, so that nobody can read it there. */
-static void add_guard(struct ruleset *r, const struct ruleset_config *config)
-{
-	add(r, CHAIN_GUARD, "the proxy's mark stays secret", ITEMS({.kind = ITEM_OIFNAME, .text = "lo"},
-		{.kind = ITEM_MARK, .value = CAPTURE_MARK_PROXY(config->secret)}, {.kind = ITEM_SET_MARK, .value = 0}));
-	add(r, CHAIN_GUARD, "loopback", ITEMS({.kind = ITEM_OIFNAME, .text = "lo"}, {.kind = ITEM_ACCEPT}));
-	add(r, CHAIN_GUARD, "what passes may go through egress", ITEMS(
-		{.kind = ITEM_SET_MARK, .value = CAPTURE_MARK_PASS(config->secret)}));
-	add(r, CHAIN_GUARD, "what may pass", ITEMS({.kind = ITEM_JUMP, .value = CHAIN_PASS}));
-	add(r, CHAIN_GUARD, "all else", ITEMS({.kind = ITEM_COUNTER}, {.kind = ITEM_DROP}));
+	ADD(r, CHAIN_PASS, "nothing that conntrack does not know", JUST(CT_UNKNOWN), JUST(RETURN));
+	add_pass_excluded(r);
+	add_pass_allowed(r);
 }
 
 /*
- * Every packet of a socket is judged by its owner, and the flow remembers the verdict, since what the kernel still sends
- * after close() has no owner any more. A stranger's packet in a remembered flow makes it forget.
+ * The egress hook asks for a mark that only the guard sets; on its way to lo the proxy's mark is
+ * taken off, so that nobody can read it there.
+ */
+static void add_guard(struct ruleset *r, const struct ruleset_config *config)
+{
+	ADD(r, CHAIN_GUARD, "the proxy's mark stays secret", NAMED(OIFNAME, "lo"),
+		WITH(MARK, CAPTURE_MARK_PROXY(config->secret)), WITH(SET_MARK, 0));
+	ADD(r, CHAIN_GUARD, "loopback", NAMED(OIFNAME, "lo"), JUST(ACCEPT));
+	ADD(r, CHAIN_GUARD, "what passes may go through egress",
+		WITH(SET_MARK, CAPTURE_MARK_PASS(config->secret)));
+	ADD(r, CHAIN_GUARD, "what may pass", WITH(JUMP, CHAIN_PASS));
+	ADD(r, CHAIN_GUARD, "all else", JUST(COUNTER), JUST(DROP));
+}
+
+/*
+ * Every packet of a socket is judged by its owner, and the flow remembers the verdict, since what
+ * the kernel still sends after close() has no owner any more. A stranger's packet in a remembered
+ * flow makes it forget.
  */
 static void add_own(struct ruleset *r, const struct ruleset_config *config)
 {
-	add(r, CHAIN_OWN, "the proxy: its user and the secret mark", ITEMS({.kind = ITEM_UID, .value = config->uid},
-		{.kind = ITEM_MARK, .value = CAPTURE_MARK_PROXY(config->secret)},
-		{.kind = ITEM_SET_CT_MARK, .value = RULESET_CT_OWN}, {.kind = ITEM_ACCEPT}));
+	ADD(r, CHAIN_OWN, "the proxy: its user and the secret mark", WITH(UID, config->uid),
+		WITH(MARK, CAPTURE_MARK_PROXY(config->secret)),
+		WITH(SET_CT_MARK, RULESET_CT_OWN), JUST(ACCEPT));
 	if (has_elements(r, SET_EXEMPT_UIDS))
-		add(r, CHAIN_OWN, "exempt-uids", ITEMS({.kind = ITEM_UID_IN, .value = SET_EXEMPT_UIDS},
-			{.kind = ITEM_SET_CT_MARK, .value = RULESET_CT_OWN}, {.kind = ITEM_ACCEPT}));
+		ADD(r, CHAIN_OWN, "exempt-uids", WITH(UID_IN, SET_EXEMPT_UIDS),
+			WITH(SET_CT_MARK, RULESET_CT_OWN), JUST(ACCEPT));
 	if (has_elements(r, SET_EXEMPT_GIDS))
-		add(r, CHAIN_OWN, "exempt-gids", ITEMS({.kind = ITEM_GID_IN, .value = SET_EXEMPT_GIDS},
-			{.kind = ITEM_SET_CT_MARK, .value = RULESET_CT_OWN}, {.kind = ITEM_ACCEPT}));
-	add(r, CHAIN_OWN, "a stranger in such a flow", ITEMS({.kind = ITEM_CT_MARK, .value = RULESET_CT_OWN},
-		{.kind = ITEM_OWNED}, {.kind = ITEM_SET_CT_MARK, .value = 0}));
+		ADD(r, CHAIN_OWN, "exempt-gids", WITH(GID_IN, SET_EXEMPT_GIDS),
+			WITH(SET_CT_MARK, RULESET_CT_OWN), JUST(ACCEPT));
+	ADD(r, CHAIN_OWN, "a stranger in such a flow",
+		WITH(CT_MARK, RULESET_CT_OWN), JUST(OWNED), WITH(SET_CT_MARK, 0));
 }
 
 static bool is_every_port(const struct ruleset *r)
@@ -160,91 +196,106 @@ static bool is_every_port(const struct ruleset *r)
 
 static void add_capture(struct ruleset *r, const struct ruleset_config *config)
 {
-	bool tproxy = r->capture.method == POLICY_TPROXY;
-	const struct item turn = {
-		.kind = tproxy ? ITEM_SET_MARK : ITEM_REDIRECT, .value = tproxy ? CAPTURE_MARK : config->port,
-	};
+	const struct item mark = WITH(SET_MARK, CAPTURE_MARK), nat = WITH(REDIRECT, config->port);
+	const struct item turn = r->capture.method == POLICY_TPROXY ? mark : nat;
 
-	add(r, CHAIN_CAPTURE, "loopback", ITEMS({.kind = ITEM_OIFNAME, .text = "lo"}, {.kind = ITEM_ACCEPT}));
-	add(r, CHAIN_CAPTURE, "what may pass", ITEMS({.kind = ITEM_JUMP, .value = CHAIN_PASS}));
+	ADD(r, CHAIN_CAPTURE, "loopback", NAMED(OIFNAME, "lo"), JUST(ACCEPT));
+	ADD(r, CHAIN_CAPTURE, "what may pass", WITH(JUMP, CHAIN_PASS));
 	if (is_every_port(r))
-		add(r, CHAIN_CAPTURE, "ports = *", ITEMS({.kind = ITEM_L4, .value = IPPROTO_TCP}, {.kind = ITEM_COUNTER}, turn));
+		ADD(r, CHAIN_CAPTURE, "ports = *", WITH(L4, IPPROTO_TCP), JUST(COUNTER), turn);
 	else
-		add(r, CHAIN_CAPTURE, "ports", ITEMS({.kind = ITEM_L4, .value = IPPROTO_TCP},
-			{.kind = ITEM_DPORT_IN, .value = SET_PORTS}, {.kind = ITEM_COUNTER}, turn));
-	if (!tproxy)
-		return;
-	add(r, CHAIN_DIVERT, "captured TCP, to the proxy", ITEMS({.kind = ITEM_IIFNAME, .text = "lo"},
-		{.kind = ITEM_MARK, .value = CAPTURE_MARK}, {.kind = ITEM_L4, .value = IPPROTO_TCP},
-		{.kind = ITEM_TPROXY, .value = config->port}, {.kind = ITEM_ACCEPT}));
-	add(r, CHAIN_DIVERT, "no proxy, no connection", ITEMS({.kind = ITEM_IIFNAME, .text = "lo"},
-		{.kind = ITEM_MARK, .value = CAPTURE_MARK}, {.kind = ITEM_COUNTER}, {.kind = ITEM_DROP}));
+		ADD(r, CHAIN_CAPTURE, "ports",
+			WITH(L4, IPPROTO_TCP), WITH(DPORT_IN, SET_PORTS), JUST(COUNTER), turn);
 }
 
-/* Refusing early is a courtesy: clients fail at once rather than time out. The guard does not rely on it. */
-static void add_refuse(struct ruleset *r)
+/* Without a listener the tproxy statement lets packets go on, hence the drop behind it. */
+static void add_divert(struct ruleset *r, const struct ruleset_config *config)
 {
-	add(r, CHAIN_REFUSE, "loopback", ITEMS({.kind = ITEM_OIFNAME, .text = "lo"}, {.kind = ITEM_ACCEPT}));
-	if (r->capture.method == POLICY_TPROXY)
-		add(r, CHAIN_REFUSE, "captured", ITEMS({.kind = ITEM_L4, .value = IPPROTO_TCP},
-			{.kind = ITEM_MARK, .value = CAPTURE_MARK}, {.kind = ITEM_ACCEPT}));
-	else
-		add(r, CHAIN_REFUSE, "captured", ITEMS({.kind = ITEM_CT_DNAT}, {.kind = ITEM_ACCEPT}));
-	add(r, CHAIN_REFUSE, "what may pass", ITEMS({.kind = ITEM_JUMP, .value = CHAIN_PASS}));
-	add(r, CHAIN_REFUSE, "TCP that cannot be captured", ITEMS({.kind = ITEM_L4, .value = IPPROTO_TCP},
-		{.kind = ITEM_COUNTER}, {.kind = ITEM_REJECT_RESET}));
-	add(r, CHAIN_REFUSE, "UDP", ITEMS({.kind = ITEM_L4, .value = IPPROTO_UDP}, {.kind = ITEM_COUNTER}, {.kind = ITEM_REJECT_PORT}));
-	add(r, CHAIN_REFUSE, "other protocols", ITEMS({.kind = ITEM_COUNTER}, {.kind = ITEM_REJECT_ADMIN}));
-}
-
-/* A TCP flow counts as opened from outside only by its SYN: conntrack also picks up flows in the middle, and those may be our own old ones. */
-static void add_inbound(struct ruleset *r, const struct ruleset_config *config)
-{
-	const struct item from_capture = r->capture.method == POLICY_TPROXY ?
-		(struct item){.kind = ITEM_MARK, .value = CAPTURE_MARK} : (struct item){.kind = ITEM_CT_DNAT};
-
-	add(r, CHAIN_INBOUND, "TCP opened from outside", ITEMS({.kind = ITEM_IIFNAME, .not = true, .text = "lo"},
-		{.kind = ITEM_CT_NEW}, {.kind = ITEM_L4, .value = IPPROTO_TCP}, {.kind = ITEM_TCP_SYN},
-		{.kind = ITEM_SET_CT_MARK, .value = RULESET_CT_INBOUND}));
-	add(r, CHAIN_INBOUND, "other flows from outside", ITEMS({.kind = ITEM_IIFNAME, .not = true, .text = "lo"},
-		{.kind = ITEM_CT_NEW}, {.kind = ITEM_L4, .not = true, .value = IPPROTO_TCP},
-		{.kind = ITEM_SET_CT_MARK, .value = RULESET_CT_INBOUND}));
-	add(r, CHAIN_INPUT, "the proxy's port from outside", ITEMS({.kind = ITEM_IIFNAME, .not = true, .text = "lo"},
-		{.kind = ITEM_L4, .value = IPPROTO_TCP}, {.kind = ITEM_DPORT, .value = config->port}, {.kind = ITEM_CT_ORIGINAL},
-		{.kind = ITEM_COUNTER}, {.kind = ITEM_DROP}));
-	add(r, CHAIN_INPUT, "captured", ITEMS({.kind = ITEM_L4, .value = IPPROTO_TCP},
-		{.kind = ITEM_DPORT, .value = config->port}, from_capture, {.kind = ITEM_ACCEPT}));
-	add(r, CHAIN_INPUT, "the proxy's port, not by capture", ITEMS({.kind = ITEM_L4, .value = IPPROTO_TCP},
-		{.kind = ITEM_DPORT, .value = config->port}, {.kind = ITEM_CT_ORIGINAL},
-		{.kind = ITEM_COUNTER}, {.kind = ITEM_REJECT_RESET}));
+	ADD(r, CHAIN_DIVERT, "captured TCP, to the proxy", NAMED(IIFNAME, "lo"),
+		WITH(MARK, CAPTURE_MARK), WITH(L4, IPPROTO_TCP), WITH(TPROXY, config->port),
+		JUST(ACCEPT));
+	ADD(r, CHAIN_DIVERT, "no proxy, no connection",
+		NAMED(IIFNAME, "lo"), WITH(MARK, CAPTURE_MARK), JUST(COUNTER), JUST(DROP));
 }
 
 /*
- * The mark is taken off before packet sockets see the packet, or they could read and use it. An upper interface (a VLAN,
- * a bridge) must leave it on for the next one. ARP is the kernel's business, and never a process's.
+ * Refusing early is a courtesy: clients fail at once rather than time out. The guard does not rely
+ * on it.
+ */
+static void add_refuse(struct ruleset *r)
+{
+	ADD(r, CHAIN_REFUSE, "loopback", NAMED(OIFNAME, "lo"), JUST(ACCEPT));
+	if (r->capture.method == POLICY_TPROXY)
+		ADD(r, CHAIN_REFUSE, "captured",
+			WITH(L4, IPPROTO_TCP), WITH(MARK, CAPTURE_MARK), JUST(ACCEPT));
+	else
+		ADD(r, CHAIN_REFUSE, "captured", JUST(CT_DNAT), JUST(ACCEPT));
+	ADD(r, CHAIN_REFUSE, "what may pass", WITH(JUMP, CHAIN_PASS));
+	ADD(r, CHAIN_REFUSE, "TCP that cannot be captured",
+		WITH(L4, IPPROTO_TCP), JUST(COUNTER), JUST(REJECT_RESET));
+	ADD(r, CHAIN_REFUSE, "UDP", WITH(L4, IPPROTO_UDP), JUST(COUNTER), JUST(REJECT_PORT));
+	ADD(r, CHAIN_REFUSE, "other protocols", JUST(COUNTER), JUST(REJECT_ADMIN));
+}
+
+/*
+ * A TCP flow counts as opened from outside only by its SYN: conntrack also picks up flows in the
+ * middle, and those may be our own old ones.
+ */
+static void add_inbound(struct ruleset *r)
+{
+	ADD(r, CHAIN_INBOUND, "TCP opened from outside",
+		NOT_NAMED(IIFNAME, "lo"), JUST(CT_NEW), WITH(L4, IPPROTO_TCP), JUST(TCP_SYN),
+		WITH(SET_CT_MARK, RULESET_CT_INBOUND));
+	ADD(r, CHAIN_INBOUND, "other flows from outside",
+		NOT_NAMED(IIFNAME, "lo"), JUST(CT_NEW), NOT(L4, IPPROTO_TCP),
+		WITH(SET_CT_MARK, RULESET_CT_INBOUND));
+}
+
+static void add_input(struct ruleset *r, const struct ruleset_config *config)
+{
+	const struct item mark = WITH(MARK, CAPTURE_MARK), nat = JUST(CT_DNAT);
+	const struct item captured = r->capture.method == POLICY_TPROXY ? mark : nat;
+
+	ADD(r, CHAIN_INPUT, "the proxy's port from outside", NOT_NAMED(IIFNAME, "lo"),
+		WITH(L4, IPPROTO_TCP), WITH(DPORT, config->port), JUST(CT_ORIGINAL),
+		JUST(COUNTER), JUST(DROP));
+	ADD(r, CHAIN_INPUT, "captured",
+		WITH(L4, IPPROTO_TCP), WITH(DPORT, config->port), captured, JUST(ACCEPT));
+	ADD(r, CHAIN_INPUT, "the proxy's port, not by capture",
+		WITH(L4, IPPROTO_TCP), WITH(DPORT, config->port), JUST(CT_ORIGINAL),
+		JUST(COUNTER), JUST(REJECT_RESET));
+}
+
+/*
+ * The mark is taken off before packet sockets see the packet, or they could read and use it. An
+ * upper interface (a VLAN, a bridge) must leave it on for the next one. ARP is the kernel's
+ * business, and never a process's.
  */
 static void add_egress(struct ruleset *r, enum chain_id chain, const struct ruleset_config *config)
 {
-	const struct item pass = {.kind = ITEM_MARK, .value = CAPTURE_MARK_PASS(config->secret)};
+	const struct item pass = WITH(MARK, CAPTURE_MARK_PASS(config->secret));
 
 	if (chain == CHAIN_EGRESS)
-		add(r, chain, "passed by the guard", ITEMS(pass, {.kind = ITEM_SET_MARK, .value = 0}, {.kind = ITEM_ACCEPT}));
+		ADD(r, chain, "passed by the guard", pass, WITH(SET_MARK, 0), JUST(ACCEPT));
 	else
-		add(r, chain, "passed by the guard", ITEMS(pass, {.kind = ITEM_ACCEPT}));
-	add(r, chain, "packet sockets", ITEMS({.kind = ITEM_OWNED}, {.kind = ITEM_COUNTER}, {.kind = ITEM_DROP}));
-	add(r, chain, "ARP from the kernel", ITEMS({.kind = ITEM_ARP}, {.kind = ITEM_ACCEPT}));
-	add(r, chain, "all else", ITEMS({.kind = ITEM_COUNTER}, {.kind = ITEM_DROP}));
+		ADD(r, chain, "passed by the guard", pass, JUST(ACCEPT));
+	ADD(r, chain, "packet sockets", JUST(OWNED), JUST(COUNTER), JUST(DROP));
+	ADD(r, chain, "ARP from the kernel", JUST(ARP), JUST(ACCEPT));
+	ADD(r, chain, "all else", JUST(COUNTER), JUST(DROP));
 }
 
 static bool is_excluded(const struct ruleset *r, const char *name)
 {
-	for (uint32_t i = 0; i < r->capture.exclude_interfaces.n; i++)
-		if (strcmp(policy_string(r->policy, policy_item(r->capture.exclude_interfaces, i)), name) == 0)
+	struct policy_list l = r->capture.exclude_interfaces;
+
+	for (uint32_t i = 0; i < l.n; i++)
+		if (strcmp(policy_string(r->policy, policy_item(l, i)), name) == 0)
 			return true;
 	return false;
 }
 
-static int add_links(struct ruleset *r, const struct ruleset_config *config, const struct link *links, uint32_t n)
+static int add_links(struct ruleset *r, const struct ruleset_config *config,
+	const struct link *links, uint32_t n)
 {
 	bool has[2] = {false, false};
 
@@ -263,20 +314,35 @@ static int add_links(struct ruleset *r, const struct ruleset_config *config, con
 	return 0;
 }
 
+/* What there are no rules for, or NULL. The compiler refuses the same. */
+static const char *refusal(const struct ruleset *r)
+{
+	const struct policy_capture *c = &r->capture;
+
+	if (c->scope != POLICY_SCOPE_POD)
+		return "scope: only pod can be installed";
+	if (c->method != POLICY_TPROXY && c->method != POLICY_REDIRECT)
+		return "method: unknown";
+	if (c->dns == POLICY_CAPTURE)
+		return "dns: capture cannot be installed";
+	for (uint32_t i = 0; i < c->exclude_interfaces.n; i++) {
+		const char *name = policy_string(r->policy, policy_item(c->exclude_interfaces, i));
+
+		if (strlen(name) >= IF_NAMESIZE)
+			return "exclude-interfaces: a name is too long for an interface";
+	}
+	return NULL;
+}
+
 int ruleset_init(struct ruleset *r, const struct policy *p, const struct ruleset_config *config,
-                 const struct link *links, uint32_t n_links, const char **why)
+	const struct link *links, uint32_t n_links, const char **why)
 {
 	memset(r, 0, sizeof(*r));
 	r->policy = p;
 	policy_capture(p, &r->capture);
 	memcpy(r->sets, sets, sizeof(sets));
 	memcpy(r->chains, chains, sizeof(chains));
-	*why = r->capture.scope != POLICY_SCOPE_POD ? "scope: only pod can be installed" :
-	       r->capture.dns == POLICY_CAPTURE ? "dns: capture cannot be installed" :
-	       r->capture.method != POLICY_TPROXY && r->capture.method != POLICY_REDIRECT ? "method: unknown" : NULL;
-	for (uint32_t i = 0; i < r->capture.exclude_interfaces.n && *why == NULL; i++)
-		if (strlen(policy_string(p, policy_item(r->capture.exclude_interfaces, i))) >= IF_NAMESIZE)
-			*why = "exclude-interfaces: a name is too long for an interface";
+	*why = refusal(r);
 	if (*why != NULL)
 		return -1;
 	if (r->capture.method == POLICY_REDIRECT) {
@@ -288,9 +354,12 @@ int ruleset_init(struct ruleset *r, const struct policy *p, const struct ruleset
 	add_own(r, config);
 	add_capture(r, config);
 	add_refuse(r);
-	add_inbound(r, config);
+	add_inbound(r);
+	if (r->capture.method == POLICY_TPROXY)
+		add_divert(r, config);
+	add_input(r, config);
 	if (add_links(r, config, links, n_links) != 0) {
-		*why = "there are more interfaces than one chain can watch (256): name some in exclude-interfaces";
+		*why = "exclude-interfaces: must name some of more than 256 interfaces";
 		return -1;
 	}
 	return 0;

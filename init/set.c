@@ -9,7 +9,8 @@
 
 #define MLD2_LISTENER_REPORT 143 /* RFC 3810 5.2 */
 
-static const uint8_t mld_types[] = {MLD_LISTENER_REPORT, MLD_LISTENER_REDUCTION, MLD2_LISTENER_REPORT};
+static const uint8_t mld_types[] = {
+	MLD_LISTENER_REPORT, MLD_LISTENER_REDUCTION, MLD2_LISTENER_REPORT};
 static const uint8_t nd_types[] = {ND_ROUTER_SOLICIT, ND_NEIGHBOR_SOLICIT, ND_NEIGHBOR_ADVERT};
 
 uint32_t set_key_len(enum set_key key)
@@ -30,7 +31,8 @@ static void put_be(uint8_t *p, uint32_t len, uint32_t v)
 	}
 }
 
-static bool range_next(const struct ruleset *r, struct policy_run run, uint32_t len, uint32_t *at, struct element *e)
+static bool range_next(const struct ruleset *r, struct policy_run run, uint32_t len, uint32_t *at,
+	struct element *e)
 {
 	uint32_t first, last;
 
@@ -72,7 +74,10 @@ static bool is_adjacent(const uint8_t *last, const uint8_t *first, size_t len)
 	return memcmp(next, first, len) == 0;
 }
 
-/* Prefixes are in ascending order, but may lie inside one another, which the kernel's intervals may not. */
+/*
+ * Prefixes are in ascending order, but may lie inside one another, which the kernel's intervals may
+ * not.
+ */
 static bool cidr_next(const struct ruleset *r, bool v4, uint32_t *at, struct element *e)
 {
 	size_t len = v4 ? 4 : 16;
@@ -84,7 +89,8 @@ static bool cidr_next(const struct ruleset *r, bool v4, uint32_t *at, struct ele
 		uint32_t ahead = *at;
 
 		if (!prefix_next(r, v4, &ahead, &next) ||
-		    (memcmp(next.first, e->last, len) > 0 && !is_adjacent(e->last, next.first, len)))
+			(memcmp(next.first, e->last, len) > 0 &&
+				!is_adjacent(e->last, next.first, len)))
 			return true;
 		if (memcmp(next.last, e->last, len) > 0)
 			memcpy(e->last, next.last, len);

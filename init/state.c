@@ -35,10 +35,14 @@ static bool is_proxys(const struct state *s)
 		return false;
 	err = fstatat(dir, CAPTURE_MARK_FILE, &st, AT_SYMLINK_NOFOLLOW);
 	(void)close(dir);
-	return err == 0 && st.st_uid == s->uid && st.st_gid == s->gid && (st.st_mode & 07777) == 0400;
+	return err == 0 && st.st_uid == s->uid && st.st_gid == s->gid &&
+		(st.st_mode & 07777) == 0400;
 }
 
-/* A file that cannot be read (root without CAP_DAC_OVERRIDE cannot) or holds nothing of use is replaced. */
+/*
+ * A file that cannot be read (root without CAP_DAC_OVERRIDE cannot) or holds nothing of use is
+ * replaced.
+ */
 int state_read(struct state *s)
 {
 	if (capture_mark_read(s->dir, &s->secret) == 0) {
@@ -69,8 +73,9 @@ int state_lock(const char *dir)
 int state_write(struct state *s)
 {
 	if (capture_mark_write(s->dir, s->secret, s->uid, s->gid) != 0)
-		return message(errno == EPERM || errno == EACCES ? EX_NOPERM : EX_CANTCREAT, "%s/" CAPTURE_MARK_FILE ": %s%s", s->dir,
-		               strerror(errno), errno == EPERM ? " (giving it to the proxy's user takes CAP_CHOWN)" : "");
+		return message(errno == EPERM || errno == EACCES ? EX_NOPERM : EX_CANTCREAT,
+			"%s/" CAPTURE_MARK_FILE ": %s%s", s->dir, strerror(errno),
+			errno == EPERM ? " (giving it to the proxy's user takes CAP_CHOWN)" : "");
 	s->kept = true;
 	return 0;
 }

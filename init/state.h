@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The secret mark in the state directory: drawn once, kept as long as the directory is, handed to the proxy. */
+/*
+ * The secret mark in the state directory: drawn once, kept as long as the directory is, handed to
+ * the proxy.
+ */
 #ifndef SLUICE_INIT_STATE_H
 #define SLUICE_INIT_STATE_H
 
@@ -13,9 +16,13 @@ struct state {
 	bool kept;         /* the secret is in the file, and the file is the proxy's */
 };
 
-/* Reads the secret, or draws one. 0, or a sysexits code after a message (no randomness to be had). */
+/* Reads the secret, or draws one. 0, or a sysexits code after a message (no randomness to be had).
+ */
 int state_read(struct state *s);
-/* Makes the directory if there is none, and waits until no other run of this program holds it; it is held until the program ends. The same. */
+/*
+ * Makes the directory if there is none, and waits until no other run of this program holds it; it
+ * is held until the program ends. The same.
+ */
 int state_lock(const char *dir);
 /* Writes the secret. The same. */
 int state_write(struct state *s);

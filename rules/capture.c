@@ -95,8 +95,8 @@ static int file_write(int fd, uint32_t secret, uint32_t uid, uint32_t gid)
 	for (int i = 0; i < TEXT_LEN - 1; i++)
 		text[i] = digits[secret >> (28 - 4 * i) & 15];
 	text[TEXT_LEN - 1] = '\n';
-	/* Given away before it holds anything: the new owner could read it all the same. */
-	if (fchown(fd, uid, gid) != 0 || fchmod(fd, 0400) != 0)
+	/* Given away before it holds anything, and last: the mode of another's file takes CAP_FOWNER to change. */
+	if (fchmod(fd, 0400) != 0 || fchown(fd, uid, gid) != 0)
 		return -1;
 	n = write(fd, text, sizeof(text));
 	if (n >= 0 && n != (ssize_t)sizeof(text))

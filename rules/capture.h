@@ -18,9 +18,8 @@
 #define CAPTURE_RULE_PRIORITY 133
 
 /* Derived from the secret, whose two low bits are zero and which is never 0 or CAPTURE_MARK & ~3. */
-#define CAPTURE_MARK_PROXY(secret)   ((secret))     /* SO_MARK of the proxy's own sockets; ct mark of its flows */
-#define CAPTURE_MARK_INBOUND(secret) ((secret) | 1) /* ct mark: flows that were opened from outside */
-#define CAPTURE_MARK_PASS(secret)    ((secret) | 2) /* skb mark after the guard, for the egress hook */
+#define CAPTURE_MARK_PROXY(secret) ((secret))     /* SO_MARK of the proxy's own sockets */
+#define CAPTURE_MARK_PASS(secret)  ((secret) | 2) /* of a packet behind the guard, for the egress hook */
 
 #define CAPTURE_MARK_FILE "mark"
 

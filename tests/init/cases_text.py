@@ -67,7 +67,7 @@ def draws_a_mark(suite):
     marks = set()
     for _ in range(3):
         text = pair.init("print", "nft").stdout
-        found = re.match(r"# sluice-init: policy \S+, mark ([0-9a-f]{8}) \(drawn", text)
+        found = re.match(r"# sluice-init: policy \S+, mark ([0-9a-f]{8}) \(drawn,", text)
         same(found is not None, True, text.splitlines()[0])
         marks.add(found.group(1))
         same(f"0x{found.group(1)}" in text, True, "the mark in the rules")

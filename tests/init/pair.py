@@ -59,6 +59,9 @@ class Pair:
             space.ip(f"link set eth0 address {self.mac[space].hex(':')}", f"addr add {own[4]}/24 dev eth0", f"addr add {own[6]}/64 dev eth0 nodad", "link set eth0 up")
         self.node.ip(f"route add default via {OUTSIDE[4]}", f"route add default via {OUTSIDE[6]}")
         self.outside.ip(f"addr add {FAR[4]}/32 dev lo", f"addr add {FAR[6]}/128 dev lo nodad")
+        # Nothing waits for an address to be resolved, so what is sent is sent in order.
+        self.node.ip(*(f"neigh replace {a} lladdr {self.mac[self.outside].hex(':')} dev eth0" for a in OUTSIDE.values()))
+        self.outside.ip(*(f"neigh replace {a} lladdr {self.mac[self.node].hex(':')} dev eth0" for a in NODE.values()))
         self.watch = Watch(self)
 
     def close(self):
