@@ -14,7 +14,7 @@
 ## make sanitize           the programs with ASan and UBSan, in out/sanitize
 ## make fuzz               every fuzz target for FUZZ_SECONDS (60); fuzz-NAME: one of them
 ## make lint               cppcheck, shellcheck, mandoc
-## make bench-smoke        a short benchmark
+## make bench-smoke        a short benchmark; bench: the long one
 ## make fetch, make deps   only download, only build the third-party libraries
 ##
 ## O=DIR                   build there instead of in out
@@ -33,7 +33,7 @@ say          = $(if $(quiet),@:,@printf '  %-8s%s\n' '$(1)' '$(2)')
 all: programs sbom
 
 SIZE_FLAGS  := -Os -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables
-CFLAGS      ?= $(SIZE_FLAGS) -g
+CFLAGS      ?= -g
 HOSTCFLAGS  ?= -O2 -g
 STATIC      := -static -Wl,--gc-sections -Wl,-z,max-page-size=4096 -Wl,-z,noseparate-code
 WARN_FLAGS  := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \

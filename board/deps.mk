@@ -96,7 +96,7 @@ DEPS_RECEIPTS    := $(sort $(foreach d,$(DEPS),$(foreach a,$(call dep-arches,$(d
 
 # What is linked into which program (PROGRAM_LIBS) and where it came from.
 sbom-library = $(1)=$(word 5,$($(1)))=$(if $(filter $(1),$(IN_SYSROOT)),,$(call dep-receipt,$(1),$(TARGET_ARCH)))
-$(O)/sluice.cdx.json: $(DEPS_RECEIPTS) $(O)/.toolchain board/sbom $(MAKEFILE_LIST)
+$(O)/sluice.cdx.json: $(DEPS_RECEIPTS) $(O)/.toolchain board/sbom $(wildcard Makefile */*.mk)
 	$(call say,SBOM,$@)
 	$(Q)board/sbom $(VERSION) "$(CC)" $(PROGRAM_LIBS) musl=MIT= \
 		$(foreach d,$(DEPS),$(call sbom-library,$(d))) >$@.new

@@ -3,10 +3,11 @@
 # and UBSan); a side's objects are in $(O)/obj/SIDE, laid out as the sources are.
 
 SAN_FLAGS   := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-cc_target    = $(CC) $(STD_FLAGS) $(WARN_FLAGS) $(CFLAGS) -isystem $(UAPI) -isystem $(DEPS_TARGET)/include
+cc_target    = $(CC) $(STD_FLAGS) $(WARN_FLAGS) $(SIZE_FLAGS) $(CFLAGS) $(TARGETINC)
 cc_host      = $(HOSTCC) $(STD_FLAGS) $(WARN_FLAGS) $(HOSTCFLAGS) $(HOSTINC)
 cc_sanitize  = $(CLANG) $(STD_FLAGS) $(WARN_FLAGS) -O1 -g $(SAN_FLAGS) $(HOSTINC)
 cc_fuzz      = $(CLANG) $(STD_FLAGS) $(WARN_FLAGS) -O1 -g -fsanitize=fuzzer-no-link $(SAN_FLAGS) $(HOSTINC)
+TARGETINC   := -isystem $(UAPI) -isystem $(DEPS_TARGET)/include
 HOSTINC     := -isystem $(DEPS_HOST)/include $(INIH_FLAGS)
 
 # $(1) side, $(2) word for the log, $(3) what must be there first
@@ -48,7 +49,7 @@ endef
 define device-program
 $(O)/$(1).debug: $(call objects,target,$(2)) $(call archives,target,$(3))
 	$$(call say,LINK,$$@)
-	$$(Q)$$(CC) $$(CFLAGS) $$(LDFLAGS) $$(STATIC) -o $$@ $$^ -lpthread
+	$$(Q)$$(CC) $$(SIZE_FLAGS) $$(CFLAGS) $$(LDFLAGS) $$(STATIC) -o $$@ $$^ -lpthread
 $(O)/$(1): $(O)/$(1).debug
 	$$(call say,STRIP,$$@)
 	$$(Q)$$(STRIP) -s -R .comment -o $$@.new $$<

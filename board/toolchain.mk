@@ -2,19 +2,16 @@
 # The compilers: CC for the device (musl), HOSTCC for the build machine, CLANG for fuzzing.
 #
 # CROSS_COMPILE is the prefix of any musl toolchain. On Debian only -gcc has the prefix, so the other
-# tools' names are asked of the compiler.
+# tools' names are asked of the compiler. A CC in the environment means the host's: it is not taken.
 
 CROSS_COMPILE ?=
-ifeq ($(origin CC),default)
+ifneq ($(origin CC),command line)
 CC          := $(if $(CROSS_COMPILE),$(CROSS_COMPILE)gcc,musl-gcc)
 endif
 HOSTCC      ?= gcc
 CLANG       ?= clang
 HAVE_CC     := $(shell command -v $(firstword $(CC)))
 cc-prog      = $(if $(HAVE_CC),$(shell $(CC) -print-prog-name=$(1)),$(1))
-ifeq ($(origin AR),default)
-AR          := $(call cc-prog,ar)
-endif
 STRIP       ?= $(call cc-prog,strip)
 SIZE        ?= $(call cc-prog,size)
 READELF     ?= $(call cc-prog,readelf)
@@ -35,6 +32,7 @@ define record
 endef
 $(O)/.compiler: FORCE | $(O)/
 	$(Q)$(if $(HAVE_CC),:,echo "make: $(CC): not found: as root run .ci/setup build" >&2; exit 69)
+	$(Q)$(if $(filter unknown,$(TARGET_ARCH)),echo "make: $(TRIPLET): not among the known targets" >&2; exit 69,:)
 	$(call record,$(TRIPLET) $(CC) $(HOSTCC) $(SIZE_FLAGS))
 $(O)/.toolchain: $(O)/.compiler FORCE
 	$(call record,$(foreach side,target host sanitize fuzz,$(cc_$(side))) $(LDFLAGS))
