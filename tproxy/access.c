@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The ring that a worker's access-log lines wait in. head and tail count bytes from the start and are never reduced; a byte's place is its count
- * modulo the size. The ring holds whole lines, but for the first when a file took only a part of it.
+ * The ring that a worker's access-log lines wait in. head and tail count bytes from the start and
+ * are never reduced; a byte's place is its count modulo the size. The ring holds whole lines, but
+ * for the first when a file took only a part of it.
  */
 #include "tproxy/access.h"
 
@@ -20,7 +21,8 @@ struct access_log {
 	char ring[];
 };
 
-struct access_log *access_log_open(struct access_sink *s, enum policy_log_format format, size_t bytes)
+struct access_log *access_log_open(struct access_sink *s, enum policy_log_format format,
+                                   size_t bytes)
 {
 	struct access_log *l = malloc(sizeof(*l) + bytes);
 

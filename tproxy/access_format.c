@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The lines of the access log, without stdio. There are no checks of room below: access_format() first bounds what all texts together can
- * become, and everything else has a fixed largest length.
+ * The lines of the access log, without stdio. There are no checks of room below: access_format()
+ * first bounds what all texts together can become, and everything else has a fixed largest length.
  */
 #include <stdbool.h>
 #include <string.h>
@@ -13,13 +13,15 @@
 #define WORD_CUT  96u   /* of our own words */
 #define ELLIPSIS  3u
 /*
- * What a line can hold besides client texts: JSON's keys with their quotes, colons and commas (480); six words of ours; four addresses; five numbers
- * of at most 20 digits, the status and the time; and 8 bytes of scratch behind the end. A test formats the longest line of all.
+ * What a line can hold besides client texts: JSON's keys with their quotes, colons and commas
+ * (480); six words of ours; four addresses; five numbers of at most 20 digits, the status and the
+ * time; and 8 bytes of scratch behind the end. A test formats the longest line of all.
  */
 #define FIXED_MAX (480u + 6 * (WORD_CUT + ELLIPSIS) + 4 * ADDR_PORT_TEXT + 5 * 20 + 10 + 32 + 8)
 #define TEXTS     8u
 
-_Static_assert(FIXED_MAX + TEXTS * (TEXT_CUT2 + ELLIPSIS) <= ACCESS_LINE_MAX, "the longest line does not fit");
+_Static_assert(FIXED_MAX + TEXTS * (TEXT_CUT2 + ELLIPSIS) <= ACCESS_LINE_MAX,
+               "the longest line does not fit");
 
 enum escape {
 	ESCAPE_TEXT,  /* \xNN, inside double quotes */
@@ -35,7 +37,7 @@ static inline char *put_bytes(char *at, const char *s, size_t len)
 	return at + len;
 }
 
-/* v / 10. Compilers that save space divide, which takes small ARM cores a call of a hundred cycles. */
+/* v / 10. Compilers that save space divide, and small ARM cores have no instruction for that. */
 static inline uint32_t tenth(uint32_t v)
 {
 	return (uint32_t)(v * UINT64_C(0xcccccccd) >> 35);
@@ -112,8 +114,8 @@ static inline bool has_special(uint64_t x, enum escape how)
 {
 	uint64_t low = (x - EACH_BYTE(how == ESCAPE_WORD ? 0x21 : 0x20)) & ~x;
 
-	return (low | x) & EACH_BYTE(0x80) || has_zero(x ^ EACH_BYTE(0x7f)) || has_zero(x ^ EACH_BYTE('"')) ||
-	       has_zero(x ^ EACH_BYTE('\\'));
+	return (low | x) & EACH_BYTE(0x80) || has_zero(x ^ EACH_BYTE(0x7f)) ||
+	       has_zero(x ^ EACH_BYTE('"')) || has_zero(x ^ EACH_BYTE('\\'));
 }
 
 /* One byte, escaped where it has to be; NULL: its form does not fit before end. */
@@ -131,8 +133,8 @@ static char *put_byte(char *at, const char *end, unsigned char c, enum escape ho
 }
 
 /*
- * Escaped, cut so that at most cut bytes and an ellipsis come out; an escape sequence is never cut in two. May write up to 8 bytes
- * behind what it returns.
+ * Escaped, cut so that at most cut bytes and an ellipsis come out; an escape sequence is never cut
+ * in two. May write up to 8 bytes behind what it returns.
  */
 static char *put_escaped(char *at, const char *s, size_t len, enum escape how, size_t cut)
 {
@@ -268,12 +270,14 @@ static char *text_request(char *at, const struct access_record *r, size_t cut)
 }
 
 /*
- * [START_TIME] "METHOD PATH PROTOCOL" RESPONSE_CODE RESPONSE_FLAGS RESPONSE_CODE_DETAILS CONNECTION_TERMINATION_DETAILS
- * "UPSTREAM_TRANSPORT_FAILURE_REASON" BYTES_RECEIVED BYTES_SENT DURATION UPSTREAM_SERVICE_TIME "X_FORWARDED_FOR" "USER_AGENT" "REQUEST_ID"
- * "AUTHORITY" "UPSTREAM_HOST" UPSTREAM_CLUSTER UPSTREAM_LOCAL_ADDRESS DOWNSTREAM_LOCAL_ADDRESS DOWNSTREAM_REMOTE_ADDRESS
- * REQUESTED_SERVER_NAME ROUTE_NAME
+ * [START_TIME] "METHOD PATH PROTOCOL" RESPONSE_CODE RESPONSE_FLAGS RESPONSE_CODE_DETAILS
+ * CONNECTION_TERMINATION_DETAILS "UPSTREAM_TRANSPORT_FAILURE_REASON" BYTES_RECEIVED BYTES_SENT
+ * DURATION UPSTREAM_SERVICE_TIME "X_FORWARDED_FOR" "USER_AGENT" "REQUEST_ID" "AUTHORITY"
+ * "UPSTREAM_HOST" UPSTREAM_CLUSTER UPSTREAM_LOCAL_ADDRESS DOWNSTREAM_LOCAL_ADDRESS
+ * DOWNSTREAM_REMOTE_ADDRESS REQUESTED_SERVER_NAME ROUTE_NAME
  */
-static char *put_text_line(char *at, const struct access_record *r, struct access_date *d, size_t cut)
+static char *put_text_line(char *at, const struct access_record *r, struct access_date *d,
+                           size_t cut)
 {
 	*at++ = '[';
 	at = put_time(at, r->start_ms, d);
@@ -297,7 +301,8 @@ static char *put_text_line(char *at, const struct access_record *r, struct acces
 	*at++ = ' ';
 	at = put_host(at, &r->down_remote, r->down_remote_port);
 	*at++ = ' ';
-	at = r->sni.len ? put_escaped(at, r->sni.s, r->sni.len, ESCAPE_WORD, cut) : put_literal(at, "-");
+	at = r->sni.len ? put_escaped(at, r->sni.s, r->sni.len, ESCAPE_WORD, cut)
+	                : put_literal(at, "-");
 	*at++ = ' ';
 	at = put_word(at, r->route_name);
 	*at++ = '\n';
@@ -363,7 +368,8 @@ static char *json_request(char *at, const struct access_record *r, size_t cut)
 	return at;
 }
 
-static char *put_json_line(char *at, const struct access_record *r, struct access_date *d, size_t cut)
+static char *put_json_line(char *at, const struct access_record *r, struct access_date *d,
+                           size_t cut)
 {
 	at = put_literal(at, "{\"start_time\":\"");
 	at = put_time(at, r->start_ms, d);
@@ -403,7 +409,8 @@ static char *put_json_line(char *at, const struct access_record *r, struct acces
 static size_t cut_for(const struct access_record *r, size_t longest)
 {
 	const struct access_text *const texts[TEXTS] = {
-		&r->method, &r->path, &r->authority, &r->user_agent, &r->x_forwarded_for, &r->request_id, &r->sni, &r->cluster_host,
+		&r->method, &r->path, &r->authority, &r->user_agent,
+		&r->x_forwarded_for, &r->request_id, &r->sni, &r->cluster_host,
 	};
 	size_t sum = FIXED_MAX;
 
@@ -414,7 +421,8 @@ static size_t cut_for(const struct access_record *r, size_t longest)
 	return sum <= ACCESS_LINE_MAX ? TEXT_CUT : TEXT_CUT2;
 }
 
-size_t access_format(const struct access_record *r, enum policy_log_format format, struct access_date *d, char *out, size_t room)
+size_t access_format(const struct access_record *r, enum policy_log_format format,
+                     struct access_date *d, char *out, size_t room)
 {
 	struct access_date fresh = { .set = false };
 	char *end;

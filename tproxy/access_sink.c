@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where access-log lines go. Several workers write to one sink; nothing may block, and no line may be torn by another worker's:
- * a file opened for appending takes a batch in one write, pipes and stream sockets take up to ACCESS_LINE_MAX bytes in one piece
- * or not at all, and datagrams are a line each.
+ * Where access-log lines go. Several workers write to one sink; nothing may block, and no line may
+ * be torn by another worker's: a file opened for appending takes a batch in one write, pipes and
+ * stream sockets take up to ACCESS_LINE_MAX bytes in one piece or not at all, and datagrams are a
+ * line each.
  */
 #include "tproxy/access_sink.h"
 
@@ -29,11 +30,11 @@ enum sink_type { SINK_OFF = 0, SINK_FILE, SINK_PIPE, SINK_STREAM, SINK_DATAGRAM,
 
 struct access_sink {
 	_Atomic(enum sink_type) type;
-	int fd;                       /* its number never changes: reopening puts another file behind it */
+	int fd;                       /* never changes: reopening puts another file behind it */
 	bool inherited;               /* the open file description is others' too: it may block */
 	atomic_int_least64_t retry_s; /* syslog: not to be looked for again before */
 	atomic_bool connected;
-	pthread_mutex_t lock;         /* between asking whether an inherited descriptor would block and writing */
+	pthread_mutex_t lock;         /* of an inherited descriptor, from asking it to writing */
 	struct log_limit limit;
 	size_t prefix_len;
 	char prefix[48];              /* of syslog lines */
@@ -43,7 +44,10 @@ struct access_sink {
 static enum sink_type type_of(int fd)
 {
 	static const enum sink_type types[] = {
-		[FD_OTHER] = SINK_PIPE, [FD_FILE] = SINK_FILE, [FD_STREAM] = SINK_STREAM, [FD_DATAGRAM] = SINK_DATAGRAM,
+		[FD_OTHER] = SINK_PIPE,
+		[FD_FILE] = SINK_FILE,
+		[FD_STREAM] = SINK_STREAM,
+		[FD_DATAGRAM] = SINK_DATAGRAM,
 	};
 	return types[fd_kind(fd)];
 }
@@ -94,7 +98,8 @@ static int open_syslog(struct access_sink *s)
 	if (s->fd < 0)
 		return -1;
 	s->type = SINK_SYSLOG;
-	s->prefix_len = (size_t)snprintf(s->prefix, sizeof(s->prefix), "<%d>sluice-tproxy[%ld]: ", DAEMON_INFO, (long)getpid());
+	s->prefix_len = (size_t)snprintf(s->prefix, sizeof(s->prefix),
+	                                 "<%d>sluice-tproxy[%ld]: ", DAEMON_INFO, (long)getpid());
 	/* At boot syslogd may come after us. */
 	(void)syslog_connect(s);
 	return 0;
@@ -204,7 +209,8 @@ static size_t first_line(const struct iovec piece[2])
 	if (end)
 		return (size_t)(end - (const char *)piece[0].iov_base) + 1;
 	end = piece[1].iov_len ? memchr(piece[1].iov_base, '\n', piece[1].iov_len) : NULL;
-	return piece[0].iov_len + (end ? (size_t)(end - (const char *)piece[1].iov_base) + 1 : piece[1].iov_len);
+	return piece[0].iov_len +
+	       (end ? (size_t)(end - (const char *)piece[1].iov_base) + 1 : piece[1].iov_len);
 }
 
 /* The first len bytes of both pieces. Returns how many pieces that are. */

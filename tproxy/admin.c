@@ -168,9 +168,11 @@ static const char *reason_phrase(int status)
 static void send_out(struct admin *a, struct client *c)
 {
 	while (c->sent < c->out.len) {
-		ssize_t n = send(c->fd, c->out.s + c->sent, c->out.len - c->sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+		ssize_t n = send(c->fd, c->out.s + c->sent, c->out.len - c->sent,
+		                 MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) {
-			if (watch(a, EPOLL_CTL_MOD, c->fd, EPOLLOUT, (unsigned)(c - a->clients)) == 0)
+			unsigned number = (unsigned)(c - a->clients);
+			if (watch(a, EPOLL_CTL_MOD, c->fd, EPOLLOUT, number) == 0)
 				return;
 			break;
 		}
@@ -185,8 +187,10 @@ static void respond(struct admin *a, struct client *c, struct admin_answer *answ
 {
 	if (answer->body.failed)
 		answer->status = 500;
-	page_format(&c->out, "HTTP/1.1 %d %s\r\ncontent-type: %s\r\ncontent-length: %zu\r\ncache-control: no-store\r\nserver: sluice\r\n",
-	            answer->status, reason_phrase(answer->status), answer->type, answer->body.failed ? 0 : answer->body.len);
+	size_t len = answer->body.failed ? 0 : answer->body.len;
+	page_format(&c->out, "HTTP/1.1 %d %s\r\ncontent-type: %s\r\ncontent-length: %zu\r\n",
+	            answer->status, reason_phrase(answer->status), answer->type, len);
+	page_text(&c->out, "cache-control: no-store\r\nserver: sluice\r\n");
 	if (answer->allow)
 		page_format(&c->out, "allow: %s\r\n", answer->allow);
 	page_text(&c->out, "connection: close\r\n\r\n");
@@ -274,7 +278,8 @@ static bool may_enter(const struct admin *a, int fd)
 		return false;
 	if (peer.uid == 0 || peer.uid == a->config.uid)
 		return true;
-	log_limited(&limit, "admin: refused: user %u, process %d", (unsigned)peer.uid, (int)peer.pid);
+	log_limited(&limit, "admin: refused: user %u, process %d", (unsigned)peer.uid,
+	            (int)peer.pid);
 	return false;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The admin interface: HTTP/1 on a Unix socket, for root and the proxy's own user. A client has one request, ADMIN_DEADLINE_MS for all of it, and
- * ADMIN_REQUEST_MAX bytes to say it in. Nothing blocks: the control thread calls admin_run() when admin_fd() is readable.
+ * The admin interface: HTTP/1 on a Unix socket, for root and the proxy's own user. A client has one
+ * request, ADMIN_DEADLINE_MS for all of it, and ADMIN_REQUEST_MAX bytes to say it in. Nothing
+ * blocks: the control thread calls admin_run() when admin_fd() is readable.
  */
 #ifndef SLUICE_TPROXY_ADMIN_H
 #define SLUICE_TPROXY_ADMIN_H
@@ -40,13 +41,14 @@ struct admin_config {
 struct admin;
 
 /*
- * Binds the socket, mode 0600. A socket in the way is removed if nobody answers there, else EADDRINUSE; anything else in the way is
- * EEXIST. NULL with errno and *step.
+ * Binds the socket, mode 0600. A socket in the way is removed if nobody answers there, else
+ * EADDRINUSE; anything else in the way is EEXIST. NULL with errno and *step.
  */
 struct admin *admin_open(const struct admin_config *c, const char **step);
 void admin_close(struct admin *a);
 int admin_fd(const struct admin *a);
-int admin_timeout(const struct admin *a, int64_t now_ms); /* milliseconds until admin_run() wants to be called, or -1 */
+/* Milliseconds until admin_run() wants to be called, or -1. */
+int admin_timeout(const struct admin *a, int64_t now_ms);
 void admin_run(struct admin *a, int64_t now_ms);
 
 #endif

@@ -32,8 +32,8 @@ static void two(char *out, uint32_t v)
 }
 
 /*
- * Days are counted from 1 March of the year 0, so that the leap day is the last of its year: then months
- * have the lengths of (153 m + 2) / 5.
+ * Days are counted from 1 March of the year 0, so that the leap day is the last of its year: then
+ * months have the lengths of (153 m + 2) / 5.
  */
 void clock_date(int64_t second, char out[static CLOCK_DATE_LEN])
 {

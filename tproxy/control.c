@@ -55,15 +55,17 @@ static const char *obstacle(const struct control *c, const struct policy *next)
 	return NULL;
 }
 
-/* The sink for the next policy: the same one, opened anew in place, or another. NULL: text says why. */
-static struct access_sink *next_sink(struct control *c, const struct policy *next, char *text, size_t size)
+/* The next policy's sink: the same one, opened anew in place, or another. NULL: text says why. */
+static struct access_sink *next_sink(struct control *c, const struct policy *next, char *text,
+                                     size_t size)
 {
 	struct policy_meta m;
 
 	policy_meta(next, &m);
 	if (strcmp(m.access_log, access_sink_kind(c->sink)) == 0) {
 		if (access_sink_reopen(c->sink) < 0)
-			log_warn("access log: %s: %s: the old file stays in use", m.access_log, strerror(errno));
+			log_warn("access log: %s: %s: the old file stays in use", m.access_log,
+			         strerror(errno));
 		return c->sink;
 	}
 	struct access_sink *sink = access_sink_open(m.access_log);
@@ -128,7 +130,8 @@ bool control_reload(struct control *c, char *text, size_t size)
 		policy_meta(c->policy, &m);
 		c->reloads++;
 		c->loaded_s = clock_real_ms() / 1000;
-		snprintf(text, size, "policy %s, sequence %llu", m.name, (unsigned long long)c->policy->sequence);
+		snprintf(text, size, "policy %s, sequence %llu", m.name,
+		         (unsigned long long)c->policy->sequence);
 		log_info("reloaded: %s", text);
 	} else {
 		c->reload_failures++;
@@ -142,7 +145,8 @@ bool control_reload(struct control *c, char *text, size_t size)
 static void reopen_logs(struct control *c)
 {
 	if (access_sink_reopen(c->sink) < 0)
-		log_warn("access log: %s: %s: the old file stays in use", access_sink_kind(c->sink), strerror(errno));
+		log_warn("access log: %s: %s: the old file stays in use", access_sink_kind(c->sink),
+		         strerror(errno));
 	else
 		log_info("access log reopened");
 }
@@ -185,7 +189,10 @@ static void on_signal(struct control *c)
 	}
 }
 
-/* Workers end when they are told to, or when they cannot go on: then the rest goes too, and a supervisor starts afresh. */
+/*
+ * Workers end when they are told to, or when they cannot go on: then the rest goes too, and a
+ * supervisor starts afresh.
+ */
 static void on_workers(struct control *c)
 {
 	uint64_t count;
@@ -256,12 +263,14 @@ static bool turn(struct control *c)
 	if (c->admin)
 		admin_run(c->admin, now);
 	sign_of_life(c, now);
-	return c->state != CONTROL_DRAIN || (!workers_done(c->workers) && now < c->drain_end_ms + DRAIN_GRACE_MS);
+	return c->state != CONTROL_DRAIN ||
+	       (!workers_done(c->workers) && now < c->drain_end_ms + DRAIN_GRACE_MS);
 }
 
 int control_run(struct control *c)
 {
-	if (watch(c, c->signal_fd, SOURCE_SIGNAL) < 0 || watch(c, workers_event_fd(c->workers), SOURCE_WORKERS) < 0 ||
+	if (watch(c, c->signal_fd, SOURCE_SIGNAL) < 0 ||
+	    watch(c, workers_event_fd(c->workers), SOURCE_WORKERS) < 0 ||
 	    (c->admin && watch(c, admin_fd(c->admin), SOURCE_ADMIN) < 0)) {
 		log_error("epoll_ctl: %s", strerror(errno));
 		return EX_OSERR;

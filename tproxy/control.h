@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The control thread: signals, reloading, draining, the watchdog and the admin interface. It never stalls the workers. */
+/*
+ * The control thread: signals, reloading, draining, the watchdog and the admin interface. It never
+ * stalls the workers.
+ */
 #ifndef SLUICE_TPROXY_CONTROL_H
 #define SLUICE_TPROXY_CONTROL_H
 
@@ -39,7 +42,10 @@ int control_run(struct control *c);
 
 /* Loads the policy anew. False: the old one stays, and the reason is in text (and in the log). */
 bool control_reload(struct control *c, char *text, size_t size);
-/* Stops accepting; the loop ends when the last connection has, or after the drain time. A second call ends at once. */
+/*
+ * Stops accepting; the loop ends when the last connection has, or after the drain time. A second
+ * call ends at once.
+ */
 void control_drain(struct control *c);
 
 #endif

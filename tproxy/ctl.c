@@ -43,7 +43,8 @@ static int ask(int fd, const char *page)
 {
 	char path[ADMIN_PATH_SIZE], text[ADMIN_PATH_SIZE + 64];
 
-	if (snprintf(path, sizeof(path), "%s%s", page[0] == '/' ? "" : "/", page) >= (int)sizeof(path)) {
+	if (snprintf(path, sizeof(path), "%s%s", page[0] == '/' ? "" : "/", page) >=
+	    (int)sizeof(path)) {
 		errno = ENAMETOOLONG;
 		return -1;
 	}
@@ -53,7 +54,8 @@ static int ask(int fd, const char *page)
 			return -1;
 		}
 	}
-	int len = snprintf(text, sizeof(text), "%s %s HTTP/1.1\r\nhost: sluice\r\nconnection: close\r\n\r\n",
+	int len = snprintf(text, sizeof(text),
+	                   "%s %s HTTP/1.1\r\nhost: sluice\r\nconnection: close\r\n\r\n",
 	                   endpoint_is_order(path) ? "POST" : "GET", path);
 	/* Whoever may not ask is told so before the question is read. */
 	if (send(fd, text, (size_t)len, MSG_NOSIGNAL) == len || errno == EPIPE)

@@ -9,14 +9,15 @@
 #include <ares.h>
 
 /* c-ares wants 128 KiB for every socket that it reads from, and touches only the first pages of it. */
-#define CHARGE_MAX 4096
+#define BUFFER_SIZE (160 * 1024)
+#define BUFFER_COST 4096
 
 static atomic_size_t used, limit;
 static atomic_uint refusals;
 
 static size_t charge(size_t size)
 {
-	return size < CHARGE_MAX ? size : CHARGE_MAX;
+	return size > BUFFER_COST && size <= BUFFER_SIZE ? BUFFER_COST : size;
 }
 
 static size_t charge_of(void *p)

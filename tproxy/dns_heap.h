@@ -14,7 +14,7 @@
 
 /* For each resolver: what is enough to begin nothing new, and what is never exceeded. */
 #define DNS_HEAP_TIGHT (1024 * 1024)
-#define DNS_HEAP_MAX   (8 * 1024 * 1024)
+#define DNS_HEAP_MAX   (4 * 1024 * 1024)
 
 /* Starts c-ares, or adds one more resolver's share. 0, or -1. Not thread-safe, like c-ares's own. */
 int dns_heap_open(void);

@@ -7,7 +7,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define DATAGRAM_MIN   12    /* RFC 1035 4.1.1: the header */
+#define HEADER         12    /* bytes; RFC 1035 4.1 */
+#define QUESTION_MIN   5
+#define RECORD_MIN     11
 #define DATAGRAM_MAX   4096  /* we say 1232 in EDNS */
 #define STREAM_AT_ONCE 16384 /* less than c-ares has room for, or it reads on until the stream is empty */
 
@@ -56,10 +58,20 @@ static ares_ssize_t sock_send(ares_socket_t fd, const void *bytes, size_t len, i
 	return sendto(fd, bytes, len, flags | MSG_NOSIGNAL, to, to_len);
 }
 
-/* A response (QR) to a standard query (opcode 0) with one question. */
+static size_t get_be16(const uint8_t *b)
+{
+	return (size_t)(b[0] << 8 | b[1]);
+}
+
+/*
+ * A response (QR) to a standard query (opcode 0) with one question, and with no more records than there is room for: c-ares takes memory for as
+ * many as the header says.
+ */
 static bool plausible(const uint8_t *b, ares_ssize_t len)
 {
-	return len >= DATAGRAM_MIN && len <= DATAGRAM_MAX && (b[2] & 0xf8) == 0x80 && b[4] == 0 && b[5] == 1;
+	if (len < HEADER + QUESTION_MIN || len > DATAGRAM_MAX || (b[2] & 0xf8) != 0x80 || get_be16(b + 4) != 1)
+		return false;
+	return (get_be16(b + 6) + get_be16(b + 8) + get_be16(b + 10)) * RECORD_MIN <= (size_t)len - HEADER - QUESTION_MIN;
 }
 
 /* c-ares reads until it is told that there is no more, and takes an empty datagram for one of undefined length. */

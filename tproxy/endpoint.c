@@ -45,15 +45,18 @@ static uint64_t cpu_us(void)
 
 	if (getrusage(RUSAGE_SELF, &u) < 0)
 		return 0;
-	return (uint64_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000000 + (uint64_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+	return (uint64_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000000 +
+	       (uint64_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
 }
 
 static struct metrics gather(const struct control *c)
 {
 	struct metrics m = {
-		.policy = c->policy, .workers = workers_count(c->workers), .started_s = c->started_s, .loaded_s = c->loaded_s,
-		.cpu_us = cpu_us(), .resident_bytes = resident_bytes(c), .reloads = c->reloads,
-		.reload_failures = c->reload_failures, .draining = c->state == CONTROL_DRAIN,
+		.policy = c->policy, .workers = workers_count(c->workers),
+		.started_s = c->started_s, .loaded_s = c->loaded_s,
+		.cpu_us = cpu_us(), .resident_bytes = resident_bytes(c),
+		.reloads = c->reloads, .reload_failures = c->reload_failures,
+		.draining = c->state == CONTROL_DRAIN,
 	};
 
 	for (unsigned i = 0; i < m.workers; i++)
@@ -89,18 +92,22 @@ static void json_service(struct page *out, const struct policy *p, uint32_t i)
 	policy_service(p, i, &s);
 	page_text(out, i ? ",\n  {" : "\n  {");
 	json_string(out, "name", s.name);
-	page_format(out, "\"hosts\":%" PRIu32 ",\"addresses\":%" PRIu32 ",\"endpoints\":%" PRIu32 ",\"ports\":[", s.n_hosts, s.cidrs.n,
-	            s.endpoints.n);
+	page_format(out,
+	            "\"hosts\":%" PRIu32 ",\"addresses\":%" PRIu32 ",\"endpoints\":%" PRIu32
+	            ",\"ports\":[",
+	            s.n_hosts, s.cidrs.n, s.endpoints.n);
 	for (uint32_t k = 0; k < s.ports.n; k++) {
 		struct policy_port port;
 		policy_port(p, s.ports.first + k, &port);
-		page_format(out, "%s{\"number\":%u,\"target\":%u,\"protocol\":\"%s\"}", k ? "," : "", port.number, port.target,
+		page_format(out, "%s{\"number\":%u,\"target\":%u,\"protocol\":\"%s\"}",
+		            k ? "," : "", port.number, port.target,
 		            policy_protocol_name(port.protocol));
 	}
 	page_text(out, "],");
 	json_string(out, "resolution", policy_resolution_name(s.resolution));
 	json_string(out, "location", s.location == POLICY_INTERNAL ? "internal" : "external");
-	page_format(out, "\"enforcement\":\"%s\"}", s.enforcement == POLICY_AUDIT ? "audit" : "enforce");
+	page_format(out, "\"enforcement\":\"%s\"}",
+	            s.enforcement == POLICY_AUDIT ? "audit" : "enforce");
 }
 
 static void page_policy(struct control *c, struct admin_answer *a)
@@ -116,7 +123,8 @@ static void page_policy(struct control *c, struct admin_answer *a)
 	page_format(out, "\"sequence\":%" PRIu64 ",", p->sequence);
 	json_string(out, "node", m.node);
 	json_string(out, "namespace", m.namespace_);
-	json_string(out, "outbound", m.outbound == POLICY_ALLOW_ANY ? "allow-any" : "registry-only");
+	json_string(out, "outbound",
+	            m.outbound == POLICY_ALLOW_ANY ? "allow-any" : "registry-only");
 	json_string(out, "enforcement", m.enforcement == POLICY_AUDIT ? "audit" : "enforce");
 	json_string(out, "access-log", m.access_log);
 	json_string(out, "log-format", m.log_format == POLICY_LOG_JSON ? "json" : "text");
@@ -177,7 +185,8 @@ static void page_index(struct control *c, struct admin_answer *a)
 	page_ready(c, a);
 	a->status = 200;
 	for (size_t i = 0; i < N_ENDPOINTS; i++)
-		page_format(&a->body, "%-4s %-18s %s\n", endpoints[i].order ? "POST" : "GET", endpoints[i].path, endpoints[i].help);
+		page_format(&a->body, "%-4s %-18s %s\n", endpoints[i].order ? "POST" : "GET",
+		            endpoints[i].path, endpoints[i].help);
 }
 
 static const struct endpoint *find(const char *path)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What is behind a descriptor that we did not open ourselves, and how to write to it without blocking. */
+/* What is behind a descriptor that others opened, and how to write to it without blocking. */
 #ifndef SLUICE_TPROXY_FD_H
 #define SLUICE_TPROXY_FD_H
 
@@ -12,8 +12,9 @@ enum fd_kind {
 enum fd_kind fd_kind(int fd);
 
 /*
- * Opens what is behind descriptor number once more, for appending: a non-blocking open file description that no other process
- * shares. -1 with errno where that cannot be (sockets; no /proc; not permitted).
+ * Opens what is behind descriptor number once more, for appending: a non-blocking open file
+ * description that no other process shares. -1 with errno where that cannot be (sockets; no /proc;
+ * not permitted).
  */
 int fd_open_again(int number);
 

@@ -4,7 +4,6 @@
 
 #include <time.h>
 
-#include "autoconf.h"
 #include "rules/format.h"
 #include "tproxy/http_head.h"
 

@@ -2,7 +2,6 @@
 /* Chunked bodies: decoded strictly (RFC 9112 7.1), framed anew. */
 #include <string.h>
 
-#include "autoconf.h"
 #include "tproxy/http_body.h"
 #include "tproxy/http_error.h"
 #include "tproxy/token.h"
@@ -79,8 +78,8 @@ static int trailer_step(struct http_chunked *c, char byte)
 		c->trailer = LINE_START;
 		return byte == '\n' ? 0 : -1;
 	default:
-		c->done = true;
-		return byte == '\n' ? 0 : -1;
+		c->done = byte == '\n';
+		return c->done ? 0 : -1;
 	}
 }
 

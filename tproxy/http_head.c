@@ -209,7 +209,7 @@ static int parser_error(const struct http_head *h, llhttp_errno_t error)
 	}
 }
 
-/* What llhttp lets pass: several spaces, versions other than 1.0 and 1.1, RTSP, no version. */
+/* What llhttp lets pass: several spaces, line ends first, other versions than 1.0 and 1.1, RTSP. */
 static int start_line_check(struct http_head *h, llhttp_type_t type)
 {
 	const char *text = h->text, *at = text;
@@ -254,8 +254,7 @@ int http_head_read(struct http_head *h, const char *text, size_t len, llhttp_typ
 		skip = 2;
 	llhttp_init(&h->parser, type, &settings);
 	h->parser.data = h;
-	error = text[0] == '\r' && skip == 0 ? HPE_INVALID_CONSTANT
-	                                     : llhttp_execute(&h->parser, text + skip, len - skip);
+	error = llhttp_execute(&h->parser, text + skip, len - skip);
 	if (error != HPE_PAUSED)
 		return parser_error(h, error);
 	if (llhttp_get_error_pos(&h->parser) != text + len)

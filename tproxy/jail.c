@@ -14,7 +14,7 @@
 
 #include "tproxy/jail_part.h"
 
-/* Sanitizers look at their own process and make calls of their own: their builds get the identity alone. */
+/* Sanitizers look at their own process and make calls of their own: they get the identity alone. */
 #if !defined(JAIL_WHOLE) && defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #define JAIL_WHOLE false
@@ -49,7 +49,8 @@ static int caps_set(uint64_t effective, uint64_t permitted)
 	struct __user_cap_header_struct h = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct d[2] = {
 		{ .effective = (uint32_t)effective, .permitted = (uint32_t)permitted },
-		{ .effective = (uint32_t)(effective >> 32), .permitted = (uint32_t)(permitted >> 32) },
+		{ .effective = (uint32_t)(effective >> 32),
+		  .permitted = (uint32_t)(permitted >> 32) },
 	};
 	return (int)syscall(SYS_capset, &h, d);
 }
@@ -107,13 +108,14 @@ static bool can_mark(void)
 static int keep_caps(const struct caps *before, bool mark, const char **step)
 {
 	static const unsigned enough[] = { CAP_NET_RAW, CAP_NET_ADMIN };
+	const uint64_t both = CAP_BIT(CAP_NET_RAW) | CAP_BIT(CAP_NET_ADMIN);
 
 	*step = "capset";
 	for (size_t i = 0; mark && i < sizeof(enough) / sizeof(enough[0]); i++) {
 		uint64_t cap = CAP_BIT(enough[i]);
 		if (!(before->permitted & cap))
 			continue;
-		if (caps_set(cap, before->permitted & (CAP_BIT(CAP_NET_RAW) | CAP_BIT(CAP_NET_ADMIN))) < 0)
+		if (caps_set(cap, before->permitted & both) < 0)
 			return -1;
 		if (can_mark())
 			return caps_set(cap, cap);

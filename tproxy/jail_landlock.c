@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Landlock: no file but those under the policy's directory (to read) and the access log's (to append to). */
+/* Landlock: only the policy's directory, to read, and the access log's, to append to. */
 #include "tproxy/jail_part.h"
 
 #include <errno.h>
@@ -10,13 +10,15 @@
 
 /* Kernel headers may be older than the kernel: the interface as of ABI 6. */
 enum {
-	FS_EXECUTE = 1 << 0, FS_WRITE_FILE = 1 << 1, FS_READ_FILE = 1 << 2, FS_READ_DIR = 1 << 3, FS_MAKE_REG = 1 << 8,
+	FS_EXECUTE = 1 << 0, FS_WRITE_FILE = 1 << 1, FS_READ_FILE = 1 << 2, FS_READ_DIR = 1 << 3,
+	FS_MAKE_REG = 1 << 8,
 	FS_ABI_1 = (1 << 13) - 1,
-	FS_REFER = 1 << 13,     /* ABI 2 */
-	FS_TRUNCATE = 1 << 14,  /* ABI 3 */
-	FS_IOCTL_DEV = 1 << 15, /* ABI 5 */
-	NET_BIND_TCP = 1 << 0,  /* ABI 4 */
-	SCOPE_ABSTRACT_UNIX = 1 << 0, SCOPE_SIGNAL = 1 << 1, /* ABI 6 */
+	FS_REFER = 1 << 13,            /* ABI 2 */
+	FS_TRUNCATE = 1 << 14,         /* ABI 3 */
+	FS_IOCTL_DEV = 1 << 15,        /* ABI 5 */
+	NET_BIND_TCP = 1 << 0,         /* ABI 4 */
+	SCOPE_ABSTRACT_UNIX = 1 << 0,  /* ABI 6 */
+	SCOPE_SIGNAL = 1 << 1,         /* ABI 6 */
 	RULE_PATH_BENEATH = 1,
 	CREATE_RULESET_VERSION = 1,
 };
@@ -62,7 +64,9 @@ static size_t handled(int abi, struct ruleset *r)
 		r->net = NET_BIND_TCP;
 	if (abi >= 6)
 		r->scoped = SCOPE_ABSTRACT_UNIX | SCOPE_SIGNAL;
-	return abi >= 6 ? sizeof(*r) : abi >= 4 ? offsetof(struct ruleset, scoped) : offsetof(struct ruleset, net);
+	if (abi < 4)
+		return offsetof(struct ruleset, net);
+	return abi < 6 ? offsetof(struct ruleset, scoped) : sizeof(*r);
 }
 
 int jail_landlock(const struct jail_paths *p, const char **step)

@@ -5,7 +5,7 @@
 
 #include "tproxy/jail.h"
 
-/* The allow-list of system calls, for this thread and those it starts; needs no_new_privs. 0, or -1 with errno. */
+/* System calls: the allow-list, for this thread and those it starts. 0, or -1 with errno. */
 int jail_seccomp(void);
 /* Files: only what is under p. 1, 0 where the kernel lacks Landlock, or -1 with errno and *step. */
 int jail_landlock(const struct jail_paths *p, const char **step);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The system calls that a running proxy makes, and nothing else: whatever is not named here kills the process. What has no
- * conditions comes first and in the shape that kernels from 5.11 on keep a bitmap for, so that it costs nothing.
+ * The system calls that a running proxy makes, and nothing else: whatever is not named here kills
+ * the process. What has no conditions comes first and in the shape that kernels from 5.11 on keep a
+ * bitmap for, so that it costs nothing.
  */
 #include "tproxy/jail_part.h"
 
@@ -27,15 +28,20 @@
 
 static const int plain_calls[] = {
 	/* payload, each time */
-	SYS_epoll_wait, SYS_epoll_pwait, SYS_recvfrom, SYS_sendto, SYS_recvmsg, SYS_sendmsg, SYS_read, SYS_write, SYS_readv, SYS_writev,
-	SYS_splice, SYS_epoll_ctl, SYS_close, SYS_accept4, SYS_connect, SYS_shutdown, SYS_getsockname, SYS_getpeername, SYS_getsockopt,
-	SYS_pipe2, SYS_fcntl, SYS_fcntl64, SYS_clock_gettime, SYS_clock_gettime32, SYS_clock_gettime64, SYS_futex, SYS_futex_time64,
+	SYS_epoll_wait, SYS_epoll_pwait, SYS_recvfrom, SYS_sendto, SYS_recvmsg, SYS_sendmsg,
+	SYS_read, SYS_write, SYS_readv, SYS_writev, SYS_splice, SYS_epoll_ctl, SYS_close,
+	SYS_accept4, SYS_connect, SYS_shutdown, SYS_getsockname, SYS_getpeername, SYS_getsockopt,
+	SYS_pipe2, SYS_fcntl, SYS_fcntl64, SYS_clock_gettime, SYS_clock_gettime32,
+	SYS_clock_gettime64, SYS_futex, SYS_futex_time64,
 	/* memory, threads, the end */
-	SYS_munmap, SYS_mremap, SYS_madvise, SYS_brk, SYS_getrandom, SYS_gettid, SYS_getpid, SYS_set_robust_list, SYS_rseq, SYS_sched_yield,
-	SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_sigreturn, SYS_restart_syscall, SYS_nanosleep, SYS_exit, SYS_exit_group,
+	SYS_munmap, SYS_mremap, SYS_madvise, SYS_brk, SYS_getrandom, SYS_gettid, SYS_getpid,
+	SYS_set_robust_list, SYS_rseq, SYS_sched_yield, SYS_rt_sigaction, SYS_rt_sigprocmask,
+	SYS_rt_sigreturn, SYS_sigreturn, SYS_restart_syscall, SYS_nanosleep, SYS_exit,
+	SYS_exit_group,
 	/* control: reloading, log files, admin pages */
-	SYS_poll, SYS_ppoll, SYS_ppoll_time64, SYS_epoll_create1, SYS_eventfd2, SYS_memfd_create, SYS_ftruncate, SYS_ftruncate64, SYS_pread64,
-	SYS_lseek, SYS__llseek, SYS_fstat, SYS_fstat64, SYS_newfstatat, SYS_fstatat64, SYS_statx, SYS_dup3, SYS_getrusage,
+	SYS_poll, SYS_ppoll, SYS_ppoll_time64, SYS_epoll_create1, SYS_eventfd2, SYS_memfd_create,
+	SYS_ftruncate, SYS_ftruncate64, SYS_pread64, SYS_lseek, SYS__llseek, SYS_fstat, SYS_fstat64,
+	SYS_newfstatat, SYS_fstatat64, SYS_statx, SYS_dup3, SYS_getrusage,
 };
 
 /* Of argument arg, the bits in mask must have this value. mask 0: no condition. */
@@ -95,7 +101,8 @@ static const struct rule rules[] = {
 static const int absent_calls[] = { SYS_clone3 };
 
 #define RULE_ROOM 12 /* instructions of the longest rule */
-#define ROOM (8 + 2 * LENGTH(plain_calls) + 2 * LENGTH(absent_calls) + RULE_ROOM * LENGTH(rules) + 1)
+#define ROOM \
+	(8 + 2 * LENGTH(plain_calls) + 2 * LENGTH(absent_calls) + RULE_ROOM * LENGTH(rules) + 1)
 
 struct program { struct sock_filter *at; };
 
@@ -176,8 +183,9 @@ int jail_seccomp(void)
 	struct sock_filter code[ROOM];
 	struct sock_fprog program = { .filter = code, .len = build(code) };
 
-	/* Speculation barriers against code of other origin in this process slow every branch down; there is none. */
-	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW, &program) == 0)
+	/* No foreign code runs in here that speculation barriers, which slow all down, would stop. */
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW,
+	            &program) == 0)
 		return 0;
 	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
 }

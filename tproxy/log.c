@@ -40,7 +40,8 @@ static bool is_journal(void)
 
 	if (!stream || fstat(STDERR_FILENO, &st) < 0)
 		return false;
-	return strtoull(stream, &end, 10) == st.st_dev && *end == ':' && strtoull(end + 1, &end, 10) == st.st_ino && !*end;
+	return strtoull(stream, &end, 10) == st.st_dev && *end == ':' &&
+	       strtoull(end + 1, &end, 10) == st.st_ino && !*end;
 }
 
 void log_init(enum log_level level)
@@ -88,7 +89,8 @@ static void print(enum log_level level, unsigned suppressed, const char *format,
 	}
 	if (out.style == STYLE_JOURNAL)
 		at = snprintf(line, sizeof(line), "<%c>", priorities[level]);
-	at += snprintf(line + at, sizeof(line) - (size_t)at, "%s%s", PROGRAM, out.style == STYLE_PLAIN ? "" : names[level]);
+	at += snprintf(line + at, sizeof(line) - (size_t)at, "%s%s", PROGRAM,
+	               out.style == STYLE_PLAIN ? "" : names[level]);
 	/* What cannot be held is cut; the last bytes stay for the count and the newline. */
 	size_t room = sizeof(line) - (size_t)at - 40;
 	n = vsnprintf(line + at, room, format, ap);
@@ -104,15 +106,15 @@ static void print(enum log_level level, unsigned suppressed, const char *format,
 	errno = e;
 }
 
-#define LOG_FUNCTION(name, at_level)                                                                                   \
-	void name(const char *format, ...)                                                                             \
-	{                                                                                                              \
-		va_list ap;                                                                                            \
-		if (out.level < (at_level))                                                                            \
-			return;                                                                                        \
-		va_start(ap, format);                                                                                  \
-		print(at_level, 0, format, ap);                                                                        \
-		va_end(ap);                                                                                            \
+#define LOG_FUNCTION(name, at_level)            \
+	void name(const char *format, ...)      \
+	{                                       \
+		va_list ap;                     \
+		if (out.level < (at_level))     \
+			return;                 \
+		va_start(ap, format);           \
+		print(at_level, 0, format, ap); \
+		va_end(ap);                     \
 	}
 
 LOG_FUNCTION(log_error, LOG_LEVEL_ERROR)
@@ -128,7 +130,8 @@ void log_limited(struct log_limit *l, const char *format, ...)
 
 	if (out.level < LOG_LEVEL_WARN)
 		return;
-	if (last == now || !__atomic_compare_exchange_n(&l->last_s, &last, now, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+	if (last == now || !__atomic_compare_exchange_n(&l->last_s, &last, now, false,
+	                                                __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
 		__atomic_fetch_add(&l->suppressed, 1, __ATOMIC_RELAXED);
 		return;
 	}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* sluice-tproxy: from the command line to a running proxy, in the order in which privilege allows it. */
+/* sluice-tproxy: from the command line to a running proxy, in the order privilege asks for. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,11 +16,13 @@
 #include "tproxy/jail.h"
 #include "tproxy/log.h"
 
-#define GO_ON           (-1)  /* a step's result; else the exit status */
-#define PATH_SIZE       4096
-#define PROCESS_FDS     40u   /* descriptors besides those of workers: the control thread, admin clients, the policy, a reload */
-#define WORKER_FDS      24u   /* of a worker besides those of connections: listeners, epoll, the resolver's sockets */
-#define CONNS_MIN       16u
+#define GO_ON     (-1) /* a step's result; else the exit status */
+#define PATH_SIZE 4096
+#define CONNS_MIN 16u
+/* Descriptors besides those of workers: the control thread, admin clients, the policy, reloading. */
+#define PROCESS_FDS 40u
+/* Of a worker besides those of connections: listeners, epoll, the resolver's sockets. */
+#define WORKER_FDS 24u
 
 static const char *capability_hint(int error, const char *step)
 {
@@ -45,15 +47,10 @@ static int fail(int status, const char *what, const char *object)
 static int open_standard(struct control *c)
 {
 	(void)c;
-	for (;;) {
-		int fd = open("/dev/null", O_RDWR);
-		if (fd < 0)
+	for (int fd = 0; fd < 3; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
 			return fail(EX_OSERR, "open", "/dev/null");
-		if (fd > 2) {
-			close(fd);
-			return GO_ON;
-		}
-	}
+	return GO_ON;
 }
 
 static int policy_status(int error)
@@ -108,9 +105,12 @@ static int read_mark(struct control *c)
 		return GO_ON;
 	}
 	if (errno == ENOENT)
-		log_error("mark: %s/" CAPTURE_MARK_FILE ": not there: has sluice-init run? (--mark none runs without)", o->state);
+		log_error("mark: %s/" CAPTURE_MARK_FILE
+		          ": not there: has sluice-init run? (--mark none runs without)",
+		          o->state);
 	else
-		log_error("mark: %s/" CAPTURE_MARK_FILE ": %s", o->state, errno == EBADMSG ? "not a mark" : strerror(errno));
+		log_error("mark: %s/" CAPTURE_MARK_FILE ": %s", o->state,
+		          errno == EBADMSG ? "not a mark" : strerror(errno));
 	return errno == EACCES ? EX_NOPERM : EX_CONFIG;
 }
 
@@ -130,12 +130,13 @@ static int raise_limits(struct control *c)
 	if (fit >= w->max_conns)
 		return GO_ON;
 	if (fit < CONNS_MIN) {
-		log_error("limits: %llu descriptors are too few: %llu at least", (unsigned long long)l.rlim_max,
+		log_error("limits: %llu descriptors are too few: %llu at least",
+		          (unsigned long long)l.rlim_max,
 		          (unsigned long long)(fixed + 2 * (uint64_t)CONNS_MIN * w->n));
 		return EX_OSERR;
 	}
-	log_warn("limits: %llu descriptors suffice for %u connections per worker, not %u", (unsigned long long)l.rlim_max,
-	         (unsigned)fit, (unsigned)w->max_conns);
+	log_warn("limits: %llu descriptors suffice for %u connections per worker, not %u",
+	         (unsigned long long)l.rlim_max, (unsigned)fit, (unsigned)w->max_conns);
 	w->max_conns = (uint32_t)fit;
 	return GO_ON;
 }
@@ -159,12 +160,15 @@ static int open_admin(struct control *c)
 {
 	const struct options *o = &c->options;
 	char path[PATH_SIZE];
-	struct admin_config a = { .path = path, .uid = o->uid, .gid = o->gid, .answer = endpoint_answer, .ctx = c };
+	struct admin_config a = {
+		.path = path, .uid = o->uid, .gid = o->gid, .answer = endpoint_answer, .ctx = c
+	};
 	const char *step;
 
 	if (o->admin && !*o->admin)
 		return GO_ON;
-	if (snprintf(path, sizeof(path), "%s%s", o->admin ? o->admin : o->state, o->admin ? "" : "/admin.sock") >= (int)sizeof(path)) {
+	if (snprintf(path, sizeof(path), "%s%s", o->admin ? o->admin : o->state,
+	             o->admin ? "" : "/admin.sock") >= (int)sizeof(path)) {
 		errno = ENAMETOOLONG;
 		return fail(EX_CANTCREAT, "admin", "path");
 	}
@@ -205,7 +209,8 @@ static int drop_privilege(struct control *c)
 	if (jail_drop(c->options.uid, c->options.gid, c->options.workers.mark != 0, &step) < 0)
 		return fail(EX_OSERR, "privilege", step);
 	if (access(c->options.policy, R_OK) < 0)
-		log_warn("policy: %s: user %u cannot read it: reloading will fail", c->options.policy, (unsigned)c->options.uid);
+		log_warn("policy: %s: user %u cannot read it: reloading will fail",
+		         c->options.policy, (unsigned)c->options.uid);
 	return GO_ON;
 }
 
@@ -225,7 +230,9 @@ static const char *directory(const char *path, char dir[static PATH_SIZE])
 static int seal(struct control *c)
 {
 	char policy_dir[PATH_SIZE], log_dir[PATH_SIZE];
-	struct jail_paths paths = { .read = { directory(c->options.policy, policy_dir) }, .n_read = 1 };
+	struct jail_paths paths = {
+		.read = { directory(c->options.policy, policy_dir) }, .n_read = 1
+	};
 	const char *log = access_sink_kind(c->sink), *step = "";
 	bool landlock;
 
@@ -256,8 +263,8 @@ static int start_workers(struct control *c)
 int main(int argc, char **argv)
 {
 	static int (*const steps[])(struct control *) = {
-		open_standard, open_policy, only_check, read_mark, raise_limits, open_access_log, open_admin, open_notify,
-		open_workers, drop_privilege, seal, start_workers,
+		open_standard, open_policy, only_check, read_mark, raise_limits, open_access_log,
+		open_admin, open_notify, open_workers, drop_privilege, seal, start_workers,
 	};
 	/* The one state of the control thread; what the steps open ends with the process. */
 	static struct control control;

@@ -24,15 +24,18 @@ void metrics_add(struct stats *sum, const struct stats *worker)
 /* How one of the two formats begins a metric and writes its values. */
 struct style {
 	void (*head)(struct page *out, const char *name, const char *help, bool gauge);
-	void (*value)(struct page *out, const char *name, const char *label, const char *label_value);
+	void (*value)(struct page *out, const char *name, const char *label,
+	              const char *label_value);
 };
 
 static void prometheus_head(struct page *out, const char *name, const char *help, bool gauge)
 {
-	page_format(out, "# HELP " PREFIX "%s %s\n# TYPE " PREFIX "%s %s\n", name, help, name, gauge ? "gauge" : "counter");
+	page_format(out, "# HELP " PREFIX "%s %s\n# TYPE " PREFIX "%s %s\n", name, help, name,
+	            gauge ? "gauge" : "counter");
 }
 
-static void prometheus_value(struct page *out, const char *name, const char *label, const char *label_value)
+static void prometheus_value(struct page *out, const char *name, const char *label,
+                             const char *label_value)
 {
 	page_format(out, PREFIX "%s", name);
 	if (label) {
@@ -51,7 +54,8 @@ static void plain_head(struct page *out, const char *name, const char *help, boo
 	(void)gauge;
 }
 
-static void plain_value(struct page *out, const char *name, const char *label, const char *label_value)
+static void plain_value(struct page *out, const char *name, const char *label,
+                        const char *label_value)
 {
 	page_text(out, name);
 	if (label)
@@ -62,7 +66,8 @@ static void plain_value(struct page *out, const char *name, const char *label, c
 static const struct style prometheus = { prometheus_head, prometheus_value };
 static const struct style plain = { plain_head, plain_value };
 
-static void put_number(struct page *out, const struct style *s, const char *name, const char *help, bool gauge, uint64_t v)
+static void put_number(struct page *out, const struct style *s, const char *name, const char *help,
+                       bool gauge, uint64_t v)
 {
 	s->head(out, name, help, gauge);
 	s->value(out, name, NULL, NULL);
@@ -70,8 +75,8 @@ static void put_number(struct page *out, const struct style *s, const char *name
 	page_text(out, "\n");
 }
 
-static void put_labelled(struct page *out, const struct style *s, const char *name, const char *label, const char *label_value,
-                         uint64_t v)
+static void put_labelled(struct page *out, const struct style *s, const char *name,
+                         const char *label, const char *label_value, uint64_t v)
 {
 	s->value(out, name, label, label_value);
 	page_u64(out, v);
@@ -86,29 +91,45 @@ static void put_counters(const struct metrics *m, const struct style *s, struct 
 	}
 	s->head(out, "decisions_total", "Decisions of the policy by reason", false);
 	for (int i = ROUTE_WHY_NONE + 1; i < ROUTE_REASONS; i++)
-		put_labelled(out, s, "decisions_total", "reason", route_reason_code((enum route_reason)i), m->stats.reason[i]);
-	s->head(out, "tls_refused_total", "ClientHellos refused by what was wrong with them", false);
+		put_labelled(out, s, "decisions_total", "reason",
+		             route_reason_code((enum route_reason)i), m->stats.reason[i]);
+	s->head(out, "tls_refused_total", "ClientHellos refused by what was wrong with them",
+	        false);
 	for (int i = 1; i < TLS_ERRORS; i++)
-		put_labelled(out, s, "tls_refused_total", "reason", tls_error_code(-i), m->stats.tls[i]);
-	s->head(out, "http_refused_total", "HTTP messages refused by what was wrong with them", false);
+		put_labelled(out, s, "tls_refused_total", "reason", tls_error_code(-i),
+		             m->stats.tls[i]);
+	s->head(out, "http_refused_total", "HTTP messages refused by what was wrong with them",
+	        false);
 	for (int i = 1; i < HTTP_ERRORS; i++)
-		put_labelled(out, s, "http_refused_total", "reason", http_error_code(-i), m->stats.http[i]);
+		put_labelled(out, s, "http_refused_total", "reason", http_error_code(-i),
+		             m->stats.http[i]);
 	s->head(out, "finished_total", "Finished connections and requests by response flag", false);
 	for (int i = 0; i < FLAGS; i++)
-		put_labelled(out, s, "finished_total", "flag", access_flag_name((enum access_flag)i), m->stats.flag[i]);
+		put_labelled(out, s, "finished_total", "flag",
+		             access_flag_name((enum access_flag)i), m->stats.flag[i]);
 }
+
+struct row {
+	const char *name, *help;
+	bool gauge;
+	uint64_t v;
+};
 
 static void put_resolver(const struct resolver_stats *r, const struct style *s, struct page *out)
 {
-	const struct { const char *name, *help; bool gauge; uint64_t v; } rows[] = {
+	const struct row rows[] = {
 		{ "dns_asked_total", "Names that were asked for", false, r->asked },
 		{ "dns_hits_total", "Answers from the cache", false, r->hits },
-		{ "dns_negative_hits_total", "Answers from the cache that a name does not exist or has no address", false, r->negative_hits },
-		{ "dns_stale_served_total", "Answers out of date, because no name server answered", false, r->stale_served },
+		{ "dns_negative_hits_total",
+		  "Answers from the cache that a name does not exist or has no address", false,
+		  r->negative_hits },
+		{ "dns_stale_served_total", "Answers out of date, because no name server answered",
+		  false, r->stale_served },
 		{ "dns_queries_total", "Queries sent", false, r->queries },
 		{ "dns_timeouts_total", "Queries without an answer", false, r->timeouts },
 		{ "dns_failures_total", "Look-ups that failed", false, r->failures },
-		{ "dns_refused_full_total", "Look-ups refused because a table was full", false, r->refused_full },
+		{ "dns_refused_full_total", "Look-ups refused because a table was full", false,
+		  r->refused_full },
 		{ "dns_entries", "Names in the cache", true, r->entries },
 		{ "dns_waiting", "Look-ups under way", true, r->waiting },
 	};
@@ -118,17 +139,23 @@ static void put_resolver(const struct resolver_stats *r, const struct style *s, 
 
 static void put_process(const struct metrics *m, const struct style *s, struct page *out)
 {
-	const struct { const char *name, *help; bool gauge; uint64_t v; } rows[] = {
+	const struct row rows[] = {
 		{ "policy_sequence", "Sequence of the policy in use", true, m->policy->sequence },
-		{ "policy_services", "Services in the policy in use", true, m->policy->n[FORMAT_SERVICES] },
-		{ "policy_hosts", "Host patterns in the policy in use", true, m->policy->n[FORMAT_NAMES] },
+		{ "policy_services", "Services in the policy in use", true,
+		  m->policy->n[FORMAT_SERVICES] },
+		{ "policy_hosts", "Host patterns in the policy in use", true,
+		  m->policy->n[FORMAT_NAMES] },
 		{ "policy_bytes", "Size of the policy in use", true, m->policy->len },
-		{ "policy_loaded_timestamp_seconds", "When the policy in use was loaded", true, (uint64_t)m->loaded_s },
+		{ "policy_loaded_timestamp_seconds", "When the policy in use was loaded", true,
+		  (uint64_t)m->loaded_s },
 		{ "reload_total", "Policies loaded after the first", false, m->reloads },
-		{ "reload_failed_total", "Reloads that left the old policy in use", false, m->reload_failures },
+		{ "reload_failed_total", "Reloads that left the old policy in use", false,
+		  m->reload_failures },
 		{ "workers", "Worker threads", true, m->workers },
-		{ "draining", "1 while the process waits for its last connections", true, m->draining },
-		{ "process_start_time_seconds", "When the process started", true, (uint64_t)m->started_s },
+		{ "draining", "1 while the process waits for its last connections", true,
+		  m->draining },
+		{ "process_start_time_seconds", "When the process started", true,
+		  (uint64_t)m->started_s },
 		{ "process_resident_memory_bytes", "Resident memory", true, m->resident_bytes },
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)

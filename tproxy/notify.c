@@ -27,7 +27,8 @@ static int connect_to(const char *path)
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -1;
-	socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + (path[0] == '/'));
+	socklen_t size =
+		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + (path[0] == '/'));
 	if (connect(fd, (struct sockaddr *)&at, size) < 0) {
 		int e = errno;
 		close(fd);
@@ -87,7 +88,8 @@ void notify_reloading(struct notify *n)
 	struct timespec t;
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	unsigned long long usec = (unsigned long long)t.tv_sec * 1000000 + (unsigned long long)t.tv_nsec / 1000;
+	unsigned long long usec =
+		(unsigned long long)t.tv_sec * 1000000 + (unsigned long long)t.tv_nsec / 1000;
 	int len = snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%llu", usec);
 	say(n, text, (size_t)len);
 }

@@ -45,7 +45,8 @@ static int number(const char *option, const char *text, uint64_t min, uint64_t m
 
 	if (parse_number(text, min, max, v))
 		return -1;
-	snprintf(reason, sizeof(reason), "not a number from %llu to %llu", (unsigned long long)min, (unsigned long long)max);
+	snprintf(reason, sizeof(reason), "not a number from %llu to %llu", (unsigned long long)min,
+	         (unsigned long long)max);
 	return refuse(option, text, reason);
 }
 
@@ -56,20 +57,23 @@ static const struct tunable {
 	uint32_t min, max, standard;
 	const char *help;
 } tunables[] = {
-#define ENTRY(name, field, min, max, standard, help) { name, offsetof(struct workers_config, field), min, max, standard, help }
+#define ENTRY(name, field, ...) { name, offsetof(struct workers_config, field), __VA_ARGS__ }
 	ENTRY("sniff", sniff_ms, 1, HOUR_MS, 5000, "ms for the first request head or ClientHello"),
 	ENTRY("head", head_ms, 1, HOUR_MS, 10000, "ms for a later request head"),
 	ENTRY("connect", connect_ms, 1, HOUR_MS, 10000, "ms to reach an upstream, all attempts"),
 	ENTRY("response", response_ms, 1, DAY_MS, 300000, "ms until the response head"),
 	ENTRY("idle", idle_ms, 1, DAY_MS, HOUR_MS, "ms without progress of a tunnel or body"),
 	ENTRY("keepalive", keepalive_ms, 1, DAY_MS, 60000, "ms between two requests of a client"),
-	ENTRY("upstream-idle", upstream_idle_ms, 1, DAY_MS, 60000, "ms that an unused upstream connection is kept"),
+	ENTRY("upstream-idle", upstream_idle_ms, 1, DAY_MS, 60000,
+	      "ms that an unused upstream connection is kept"),
 	ENTRY("max-conns", max_conns, 16, 1048576, CONFIG_MAX_CONNS, "connections per worker"),
 	ENTRY("buffers", buffers, 8, 65536, CONFIG_BUFFERS, "buffers per worker"),
 	ENTRY("pipes", pipes, 0, 4096, CONFIG_PIPES, "pipes per worker"),
 	ENTRY("max-http", max_http, 16, 1048576, CONFIG_MAX_HTTP, "HTTP exchanges per worker"),
-	ENTRY("idle-max", idle_max, 0, 65536, CONFIG_UPSTREAM_IDLE, "unused upstream connections kept per worker"),
-	ENTRY("dns-cache", dns_entries, 16, 65536, CONFIG_DNS_CACHE, "names in the DNS cache per worker"),
+	ENTRY("idle-max", idle_max, 0, 65536, CONFIG_UPSTREAM_IDLE,
+	      "unused upstream connections kept per worker"),
+	ENTRY("dns-cache", dns_entries, 16, 65536, CONFIG_DNS_CACHE,
+	      "names in the DNS cache per worker"),
 #undef ENTRY
 };
 
@@ -101,9 +105,14 @@ static int set_tunable(struct options *o, const char *text)
 
 static int set_policy(struct options *o, const char *v) { o->policy = v; return -1; }
 static int set_state(struct options *o, const char *v) { o->state = v; return -1; }
-static int set_admin(struct options *o, const char *v) { o->admin = strcmp(v, "none") ? v : ""; return -1; }
 static int set_ctl(struct options *o, const char *v) { o->ctl = v; return -1; }
 static int set_check(struct options *o, const char *v) { (void)v; o->check = true; return -1; }
+
+static int set_admin(struct options *o, const char *v)
+{
+	o->admin = strcmp(v, "none") ? v : "";
+	return -1;
+}
 
 static int set_mark(struct options *o, const char *v)
 {
@@ -226,12 +235,15 @@ static int show_help(struct options *o, const char *v)
 	for (size_t i = 0; i < LENGTH(rows); i++) {
 		const struct option_row *r = &rows[i];
 		char left[40];
-		snprintf(left, sizeof(left), "--%s%s%s", r->name, r->argument ? " " : "", r->argument ? r->argument : "");
-		printf("  %c%c%c %-22s %s\n", r->letter ? '-' : ' ', r->letter ? r->letter : ' ', r->letter ? ',' : ' ', left, r->help);
+		snprintf(left, sizeof(left), "--%s%s%s", r->name, r->argument ? " " : "",
+		         r->argument ? r->argument : "");
+		printf("  %c%c%c %-22s %s\n", r->letter ? '-' : ' ', r->letter ? r->letter : ' ',
+		       r->letter ? ',' : ' ', left, r->help);
 	}
 	puts("\nNAME=NUMBER for --set (standard value):");
 	for (size_t i = 0; i < LENGTH(tunables); i++)
-		printf("      %-22s %s (%u)\n", tunables[i].name, tunables[i].help, (unsigned)tunables[i].standard);
+		printf("      %-22s %s (%u)\n", tunables[i].name, tunables[i].help,
+		       (unsigned)tunables[i].standard);
 	return 0;
 }
 
@@ -267,7 +279,9 @@ static void fill(struct option *longs, char *letters)
 	*letters++ = ':';
 	for (size_t i = 0; i < LENGTH(rows); i++) {
 		longs[i] = (struct option){
-			.name = rows[i].name, .has_arg = rows[i].argument ? required_argument : no_argument, .val = 256 + (int)i,
+			.name = rows[i].name,
+			.has_arg = rows[i].argument ? required_argument : no_argument,
+			.val = 256 + (int)i,
 		};
 		if (!rows[i].letter)
 			continue;
@@ -316,7 +330,8 @@ int option_parse(struct options *o, int argc, char **argv)
 	while ((c = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
 		const struct option_row *row = row_of(c);
 		if (!row)
-			return refuse("options", argv[optind - 1], c == ':' ? "needs a value" : "not known (--help lists them)");
+			return refuse("options", argv[optind - 1],
+			              c == ':' ? "needs a value" : "not known (--help lists them)");
 		int r = row->set(o, optarg);
 		if (r >= 0)
 			return r;

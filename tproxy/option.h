@@ -25,8 +25,8 @@ struct options {
 };
 
 /*
- * Fills o from the command line and the defaults of the build. Returns -1 to go on, or the exit status: 0 after --help and
- * --version, EX_USAGE after a message.
+ * Fills o from the command line and the defaults of the build. Returns -1 to go on, or the exit
+ * status: 0 after --help and --version, EX_USAGE after a message.
  */
 int option_parse(struct options *o, int argc, char **argv);
 

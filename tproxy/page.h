@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A text that grows: the body of an admin answer. Memory running out is remembered, so that only the end has to ask. */
+/*
+ * A text that grows: the body of an admin answer. Memory running out is remembered, so that only
+ * the end has to ask.
+ */
 #ifndef SLUICE_TPROXY_PAGE_H
 #define SLUICE_TPROXY_PAGE_H
 

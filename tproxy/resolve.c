@@ -256,6 +256,9 @@ void resolver_run(struct resolver *r, int64_t now_ms)
 	r->now_ms = now_ms;
 	r->sockets.budget = DNS_SOCKETS_BUDGET;
 	for (int i = 0; i < n; i++) {
+		/* It would wake us until it can be read; to be cancelled is to be closed. */
+		if (r->sick)
+			epoll_ctl(r->epoll, EPOLL_CTL_DEL, events[i].data.fd, NULL);
 		fds[i].fd = events[i].data.fd;
 		fds[i].events = events[i].events & EPOLLOUT ? ARES_FD_EVENT_WRITE : 0;
 		if (events[i].events & ~(uint32_t)EPOLLOUT)

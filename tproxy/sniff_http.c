@@ -43,6 +43,11 @@ static enum sniff_kind sslv2_kind(const uint8_t *buf, size_t len)
 	return buf[3] == 3 || (buf[3] == 0 && buf[4] == 2) ? SNIFF_TLS : SNIFF_OTHER;
 }
 
+static enum sniff_kind undecided(size_t len)
+{
+	return len < WINDOW ? SNIFF_MORE : SNIFF_HTTP;
+}
+
 /*
  * Letters, '-' and '_' and then white space: that is how every registered method looks, and what
  * follows does not matter. Another token ("SSH-2.0-OpenSSH_9.2p1 Debian-2", "cpu.load 0.7") needs
@@ -62,12 +67,12 @@ static enum sniff_kind http_kind(const uint8_t *buf, size_t len)
 	for (start = at; at < len && token_byte((char)buf[at]); at++)
 		letters = letters && (is_alpha(buf[at]) || buf[at] == '-' || buf[at] == '_');
 	if (at == len)
-		return len == WINDOW ? SNIFF_HTTP : SNIFF_MORE;
+		return undecided(len);
 	if (at == start || !is_space(buf[at]) || buf[at] == '\n')
 		return SNIFF_OTHER;
 	if (buf[at] == '\r') {
 		if (++at == len)
-			return SNIFF_MORE;
+			return undecided(len);
 		if (buf[at] == '\n')
 			return SNIFF_OTHER;
 		at--;
@@ -77,7 +82,7 @@ static enum sniff_kind http_kind(const uint8_t *buf, size_t len)
 	while (at < len && is_space(buf[at]))
 		at++;
 	if (at == len)
-		return len == WINDOW ? SNIFF_HTTP : SNIFF_MORE;
+		return undecided(len);
 	return buf[at] == '/' || buf[at] == '*' || (buf[at] | 0x20) == 'h' ? SNIFF_HTTP : SNIFF_OTHER;
 }
 

@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-#include "autoconf.h"
-
 /*
  * record    type(1) = 22, version(2) = 3.x, length(2) = 1..2^14, then that many bytes of the
  *           handshake stream

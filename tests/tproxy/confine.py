@@ -29,7 +29,7 @@ def check(bench, proxy, capability):
 
 def test_nothing_is_left(bench):
     bench.policy()
-    proxy = bench.start("--workers", "2")
+    proxy = bench.start("--workers", "2", prefix=["setpriv", "--groups=4,27", "--"])
     check(bench, proxy, NONE)
     assert proxy.stop() == 0
 
@@ -55,6 +55,10 @@ def test_memory_and_files_are_private(bench):
     assert done.returncode != 0
     with open(f"/proc/{proxy.pid}/limits", encoding="ascii") as file:
         assert "Max core file size        0                    0 " in file.read()
+    assert proxy.stop() == 0
+    # A process that becomes nobody else has to say so itself.
+    proxy = bench.start("--admin", "none", prefix=["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--"])
+    assert os.stat(f"/proc/{proxy.pid}/mem").st_uid == 0
     assert proxy.stop() == 0
 
 

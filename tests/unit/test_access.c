@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The access log: lines byte by byte, what hostile texts become, and how rings and sinks pass lines on. */
+/* The access log: lines byte by byte, what hostile texts become, and how rings and sinks pass lines
+ * on. */
 /* LINK: rules/addr.c tproxy/clock.c tproxy/fd.c tproxy/log.c tproxy/stats.c */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -29,43 +30,90 @@ static struct addr address(const char *text)
 static struct access_record blocked_http(void)
 {
 	return (struct access_record){
-		.start_ms = AT, .service_ms = -1, .method = T("GET"), .path = T("/"), .authority = T("example.com"),
-		.user_agent = T("curl/8.11.1"), .protocol = "HTTP/1.1", .status = 502, .details = "direct_response",
-		.down_local = address("104.20.23.154"), .down_local_port = 80,
-		.down_remote = address("10.244.0.27"), .down_remote_port = 35284, .route_name = "block_all",
+		.start_ms = AT,
+		.service_ms = -1,
+		.method = T("GET"),
+		.path = T("/"),
+		.authority = T("example.com"),
+		.user_agent = T("curl/8.11.1"),
+		.protocol = "HTTP/1.1",
+		.status = 502,
+		.details = "direct_response",
+		.down_local = address("104.20.23.154"),
+		.down_local_port = 80,
+		.down_remote = address("10.244.0.27"),
+		.down_remote_port = 35284,
+		.route_name = "block_all",
 	};
 }
 
 static struct access_record blocked_tls(void)
 {
 	return (struct access_record){
-		.start_ms = AT + 68, .service_ms = -1, .flag = FLAG_UH, .cluster = "BlackHoleCluster",
-		.down_local = address("104.20.23.154"), .down_local_port = 443,
-		.down_remote = address("10.244.0.27"), .down_remote_port = 49692,
+		.start_ms = AT + 68,
+		.service_ms = -1,
+		.flag = FLAG_UH,
+		.cluster = "BlackHoleCluster",
+		.down_local = address("104.20.23.154"),
+		.down_local_port = 443,
+		.down_remote = address("10.244.0.27"),
+		.down_remote_port = 49692,
 	};
 }
 
 static struct access_record allowed_tls(void)
 {
 	return (struct access_record){
-		.start_ms = AT, .service_ms = -1, .received = 844, .sent = 5214, .duration_ms = 95,
-		.up_addr = address("209.85.200.147"), .up_port = 443, .cluster_host = T("www.google.com"), .cluster_port = 443,
-		.up_local = address("10.8.1.35"), .up_local_port = 38416,
-		.down_local = address("209.85.200.147"), .down_local_port = 443,
-		.down_remote = address("10.8.1.35"), .down_remote_port = 38412, .sni = T("www.google.com"),
+		.start_ms = AT,
+		.service_ms = -1,
+		.received = 844,
+		.sent = 5214,
+		.duration_ms = 95,
+		.up_addr = address("209.85.200.147"),
+		.up_port = 443,
+		.cluster_host = T("www.google.com"),
+		.cluster_port = 443,
+		.up_local = address("10.8.1.35"),
+		.up_local_port = 38416,
+		.down_local = address("209.85.200.147"),
+		.down_local_port = 443,
+		.down_remote = address("10.8.1.35"),
+		.down_remote_port = 38412,
+		.sni = T("www.google.com"),
 	};
 }
 
 static struct access_record allowed_http(void)
 {
 	return (struct access_record){
-		.start_ms = 0, .service_ms = 477, .duration_ms = 480, .method = T("POST"), .path = T("/a?b=\"c\"\\d\x01\xff"),
-		.authority = T("[2001:db8::1]"), .user_agent = T("a b\nc"), .x_forwarded_for = T("1.2.3.4"),
-		.request_id = T("00000000-0000"), .protocol = "HTTP/1.0", .status = 200, .details = "via_upstream",
-		.termination = "two words", .failure = "delayed connect error: 111", .received = UINT64_MAX, .sent = 4294967296,
-		.up_addr = address("2001:db8::1"), .up_port = 80, .up_local = address("2001:db8::2"), .up_local_port = 65535,
-		.down_local = address("255.255.255.255"), .down_local_port = 1, .down_remote = address("0.0.0.0"), .down_remote_port = 9,
-		.cluster_host = T("x.test"), .cluster_port = 80, .route_name = "default", .flag = FLAG_DPE,
+		.start_ms = 0,
+		.service_ms = 477,
+		.duration_ms = 480,
+		.method = T("POST"),
+		.path = T("/a?b=\"c\"\\d\x01\xff"),
+		.authority = T("[2001:db8::1]"),
+		.user_agent = T("a b\nc"),
+		.x_forwarded_for = T("1.2.3.4"),
+		.request_id = T("00000000-0000"),
+		.protocol = "HTTP/1.0",
+		.status = 200,
+		.details = "via_upstream",
+		.termination = "two words",
+		.failure = "delayed connect error: 111",
+		.received = UINT64_MAX,
+		.sent = 4294967296,
+		.up_addr = address("2001:db8::1"),
+		.up_port = 80,
+		.up_local = address("2001:db8::2"),
+		.up_local_port = 65535,
+		.down_local = address("255.255.255.255"),
+		.down_local_port = 1,
+		.down_remote = address("0.0.0.0"),
+		.down_remote_port = 9,
+		.cluster_host = T("x.test"),
+		.cluster_port = 80,
+		.route_name = "default",
+		.flag = FLAG_DPE,
 	};
 }
 
@@ -84,19 +132,23 @@ static void lines_are_envoys(void **state)
 {
 	(void)state;
 	struct access_record r = blocked_http();
-	assert_string_equal(line(&r, POLICY_LOG_TEXT),
+	assert_string_equal(
+		line(&r, POLICY_LOG_TEXT),
 		"[2026-09-28T07:46:27.295Z] \"GET / HTTP/1.1\" 502 - direct_response - \"-\" 0 0 0 - \"-\" \"curl/8.11.1\" \"-\" "
 		"\"example.com\" \"-\" - - 104.20.23.154:80 10.244.0.27:35284 - block_all\n");
 	r = blocked_tls();
-	assert_string_equal(line(&r, POLICY_LOG_TEXT),
+	assert_string_equal(
+		line(&r, POLICY_LOG_TEXT),
 		"[2026-09-28T07:46:27.363Z] \"- - -\" 0 UH - - \"-\" 0 0 0 - \"-\" \"-\" \"-\" \"-\" \"-\" BlackHoleCluster - "
 		"104.20.23.154:443 10.244.0.27:49692 - -\n");
 	r = allowed_tls();
-	assert_string_equal(line(&r, POLICY_LOG_TEXT),
+	assert_string_equal(
+		line(&r, POLICY_LOG_TEXT),
 		"[2026-09-28T07:46:27.295Z] \"- - -\" 0 - - - \"-\" 844 5214 95 - \"-\" \"-\" \"-\" \"-\" \"209.85.200.147:443\" "
 		"outbound|443||www.google.com 10.8.1.35:38416 209.85.200.147:443 10.8.1.35:38412 www.google.com -\n");
 	r = allowed_http();
-	assert_string_equal(line(&r, POLICY_LOG_TEXT),
+	assert_string_equal(
+		line(&r, POLICY_LOG_TEXT),
 		"[1970-01-01T00:00:00.000Z] \"POST /a?b=\\x22c\\x22\\x5cd\\x01\\xff HTTP/1.0\" 200 DPE via_upstream two_words "
 		"\"delayed_connect_error:_111\" 18446744073709551615 4294967296 480 477 \"1.2.3.4\" \"a b\\x0ac\" \"00000000-0000\" "
 		"\"[2001:db8::1]\" \"[2001:db8::1]:80\" outbound|80||x.test [2001:db8::2]:65535 255.255.255.255:1 0.0.0.0:9 - default\n");
@@ -106,7 +158,8 @@ static void json_has_the_24_keys(void **state)
 {
 	(void)state;
 	struct access_record r = blocked_tls();
-	assert_string_equal(line(&r, POLICY_LOG_JSON),
+	assert_string_equal(
+		line(&r, POLICY_LOG_JSON),
 		"{\"start_time\":\"2026-09-28T07:46:27.363Z\",\"route_name\":null,\"method\":null,\"path\":null,\"protocol\":null,"
 		"\"response_code\":0,\"response_flags\":\"UH\",\"response_code_details\":null,\"connection_termination_details\":null,"
 		"\"bytes_received\":0,\"bytes_sent\":0,\"duration\":0,\"upstream_service_time\":null,\"x_forwarded_for\":null,"
@@ -115,7 +168,8 @@ static void json_has_the_24_keys(void **state)
 		"\"downstream_remote_address\":\"10.244.0.27:49692\",\"requested_server_name\":null,"
 		"\"upstream_transport_failure_reason\":null}\n");
 	r = allowed_http();
-	assert_string_equal(line(&r, POLICY_LOG_JSON),
+	assert_string_equal(
+		line(&r, POLICY_LOG_JSON),
 		"{\"start_time\":\"1970-01-01T00:00:00.000Z\",\"route_name\":\"default\",\"method\":\"POST\","
 		"\"path\":\"/a?b=\\\"c\\\"\\\\d\\u0001\\u00ff\",\"protocol\":\"HTTP/1.0\",\"response_code\":200,\"response_flags\":\"DPE\","
 		"\"response_code_details\":\"via_upstream\",\"connection_termination_details\":\"two words\","
@@ -129,14 +183,22 @@ static void json_has_the_24_keys(void **state)
 
 static void times_are_right(void **state)
 {
-	static const struct { int64_t ms; const char *text; } rows[] = {
-		{ 0, "1970-01-01T00:00:00.000Z" }, { -1, "1969-12-31T23:59:59.999Z" },
-		{ 951782399999, "2000-02-28T23:59:59.999Z" }, { 951782400000, "2000-02-29T00:00:00.000Z" },
-		{ 951868800000, "2000-03-01T00:00:00.000Z" }, { 1709164800000, "2024-02-29T00:00:00.000Z" },
-		{ 1735689599001, "2024-12-31T23:59:59.001Z" }, { 1735689600010, "2025-01-01T00:00:00.010Z" },
-		{ 4107542400000, "2100-03-01T00:00:00.000Z" }, { 4107542399000, "2100-02-28T23:59:59.000Z" },
-		{ 253402300799999, "9999-12-31T23:59:59.999Z" }, { 253402300800000, "9999-12-31T23:59:59.000Z" },
-		{ -62167219200000, "0000-01-01T00:00:00.000Z" }, { -62162035200001, "0000-02-29T23:59:59.999Z" },
+	static const struct { int64_t ms; const char *text;
+	} rows[] = {
+		{ 0, "1970-01-01T00:00:00.000Z" },
+		{ -1, "1969-12-31T23:59:59.999Z" },
+		{ 951782399999, "2000-02-28T23:59:59.999Z" },
+		{ 951782400000, "2000-02-29T00:00:00.000Z" },
+		{ 951868800000, "2000-03-01T00:00:00.000Z" },
+		{ 1709164800000, "2024-02-29T00:00:00.000Z" },
+		{ 1735689599001, "2024-12-31T23:59:59.001Z" },
+		{ 1735689600010, "2025-01-01T00:00:00.010Z" },
+		{ 4107542400000, "2100-03-01T00:00:00.000Z" },
+		{ 4107542399000, "2100-02-28T23:59:59.000Z" },
+		{ 253402300799999, "9999-12-31T23:59:59.999Z" },
+		{ 253402300800000, "9999-12-31T23:59:59.000Z" },
+		{ -62167219200000, "0000-01-01T00:00:00.000Z" },
+		{ -62162035200001, "0000-02-29T23:59:59.999Z" },
 		{ -62162035200000, "0000-03-01T00:00:00.000Z" },
 	};
 	(void)state;
@@ -144,19 +206,28 @@ static void times_are_right(void **state)
 		char text[CLOCK_TEXT_LEN + 1] = "";
 		clock_text(rows[i].ms, text);
 		/* Beyond the last year only the date is pinned. */
-		assert_memory_equal(text, rows[i].text, rows[i].ms > 253402300799999 ? CLOCK_DATE_LEN : CLOCK_TEXT_LEN);
+		assert_memory_equal(text, rows[i].text,
+		                    rows[i].ms > 253402300799999 ? CLOCK_DATE_LEN : CLOCK_TEXT_LEN);
 	}
 }
 
-/* Every byte value, on its own, in every place that a client fills: one line, and what a parser reads back is unambiguous. */
+/* Every byte value, on its own, in every place that a client fills: one line, and what a parser
+ * reads back is unambiguous. */
 static void hostile_bytes_are_escaped(void **state)
 {
 	(void)state;
 	for (int c = 0; c < 256; c++) {
 		const char b[1] = { (char)c };
 		struct access_text t = { b, 1 };
-		struct access_record r = { .service_ms = -1, .method = t, .path = t, .authority = t, .user_agent = t,
-			.x_forwarded_for = t, .request_id = t, .sni = t, .cluster_host = t };
+		struct access_record r = { .service_ms = -1,
+			                   .method = t,
+			                   .path = t,
+			                   .authority = t,
+			                   .user_agent = t,
+			                   .x_forwarded_for = t,
+			                   .request_id = t,
+			                   .sni = t,
+			                   .cluster_host = t };
 		bool plain = c >= 0x20 && c <= 0x7e && c != '"' && c != '\\';
 		for (enum policy_log_format f = POLICY_LOG_TEXT; f <= POLICY_LOG_JSON; f++) {
 			const char *l = line(&r, f);
@@ -176,20 +247,33 @@ static void hostile_bytes_are_escaped(void **state)
 
 static void long_texts_are_cut(void **state)
 {
-	static const struct { size_t path, others; unsigned char fill; size_t expect; bool cut; } rows[] = {
-		{ 1023, 0, 'a', 1023, false }, { 1024, 0, 'a', 1024, false }, { 1025, 0, 'a', 1027, true },
-		{ 8192, 0, 'a', 1027, true }, { 256, 0, 1, 1023, true }, { 170, 0, 1, 1020, false },
-		{ 8192, 1024, 'a', 259, true }, { 256, 1024, 'a', 256, false }, { 43, 1024, 1, 255, true },
+	static const struct {
+		size_t path, others;
+		unsigned char fill;
+		size_t expect;
+		bool cut;
+	} rows[] = {
+		{ 1023, 0, 'a', 1023, false },  { 1024, 0, 'a', 1024, false },
+		{ 1025, 0, 'a', 1027, true },   { 8192, 0, 'a', 1027, true },
+		{ 256, 0, 1, 1023, true },      { 170, 0, 1, 1020, false },
+		{ 8192, 1024, 'a', 259, true }, { 256, 1024, 'a', 256, false },
+		{ 43, 1024, 1, 255, true },
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct guard g, out;
 		guard_init(&g, 8192);
 		guard_init(&out, ACCESS_LINE_MAX);
-		char *texts = (char *)guard_place(&g, rows[i].path > rows[i].others ? rows[i].path : rows[i].others);
-		memset(texts, rows[i].fill, rows[i].path > rows[i].others ? rows[i].path : rows[i].others);
+		char *texts = (char *)guard_place(
+			&g, rows[i].path > rows[i].others ? rows[i].path : rows[i].others);
+		memset(texts, rows[i].fill,
+		       rows[i].path > rows[i].others ? rows[i].path : rows[i].others);
 		struct access_text t = { texts, rows[i].others };
-		struct access_record r = { .service_ms = -1, .path = { texts, rows[i].path }, .user_agent = t, .authority = t, .sni = t };
+		struct access_record r = { .service_ms = -1,
+			                   .path = { texts, rows[i].path },
+			                   .user_agent = t,
+			                   .authority = t,
+			                   .sni = t };
 		char *to = (char *)guard_place(&out, ACCESS_LINE_MAX);
 		size_t len = access_format(&r, POLICY_LOG_JSON, NULL, to, ACCESS_LINE_MAX);
 		assert_in_range(len, 1, ACCESS_LINE_MAX);
@@ -205,12 +289,43 @@ static void long_texts_are_cut(void **state)
 	}
 }
 
-/* The longest that every field can be, against a page that may not be touched. */
+/* A record in which everything is as long as it can be, all texts being t and all words word. */
+static struct access_record longest(struct access_text t, const char *word)
+{
+	struct addr a = address("2001:db8:1111:2222:3333:4444:5555:6666");
+
+	return (struct access_record){
+		.start_ms = AT, .duration_ms = INT64_MAX, .service_ms = INT64_MAX,
+		.method = t, .path = t, .authority = t, .user_agent = t, .x_forwarded_for = t,
+		.request_id = t, .sni = t, .cluster_host = t,
+		.protocol = word, .details = word, .termination = word, .failure = word,
+		.route_name = word,
+		.status = UINT32_MAX, .flag = FLAG_DPE, .received = UINT64_MAX, .sent = UINT64_MAX,
+		.up_addr = a, .up_local = a, .down_local = a, .down_remote = a,
+		.up_port = 65535, .up_local_port = 65535, .down_local_port = 65535,
+		.down_remote_port = 65535, .cluster_port = 65535, .cluster_wildcard = true,
+	};
+}
+
+static void check_longest(const struct access_record *r, char *to)
+{
+	size_t json = access_format(r, POLICY_LOG_JSON, NULL, to, ACCESS_LINE_MAX);
+	size_t text = access_format(r, POLICY_LOG_TEXT, NULL, to, ACCESS_LINE_MAX);
+
+	assert_in_range(json, 1000, ACCESS_LINE_MAX);
+	assert_in_range(text, 500, ACCESS_LINE_MAX);
+	assert_int_equal(access_format(r, POLICY_LOG_TEXT, NULL, to, ACCESS_LINE_MAX - 1), 0);
+	/* What is not text is within its bound, scratch space aside. */
+	if (r->path.len == 1 && r->path.s[0] == 'a')
+		assert_in_range(json, 0, FIXED_MAX - 8 + TEXTS);
+}
+
+/* Against a page that may not be touched. */
 static void longest_line_fits(void **state)
 {
 	static const unsigned char fills[] = { 'a', '"', 0xff, ' ' };
 	struct guard out;
-	char word[200];
+	char word[200], texts[8192];
 
 	(void)state;
 	memset(word, '\\', sizeof(word) - 1);
@@ -218,23 +333,11 @@ static void longest_line_fits(void **state)
 	guard_init(&out, ACCESS_LINE_MAX);
 	char *to = (char *)guard_place(&out, ACCESS_LINE_MAX);
 	for (size_t i = 0; i < sizeof(fills); i++) {
-		for (size_t len = 1; len <= 8192; len += len < 1200 ? 1 : 97) {
-			char *texts = malloc(len);
-			memset(texts, fills[i], len);
-			struct access_text t = { texts, len };
-			struct addr a = address("2001:db8:1111:2222:3333:4444:5555:6666");
-			struct access_record r = {
-				.start_ms = AT, .duration_ms = INT64_MAX, .service_ms = INT64_MAX, .method = t, .path = t, .authority = t,
-				.user_agent = t, .x_forwarded_for = t, .request_id = t, .protocol = word, .status = UINT32_MAX,
-				.flag = FLAG_DPE, .details = word, .termination = word, .failure = word, .received = UINT64_MAX,
-				.sent = UINT64_MAX, .up_addr = a, .up_local = a, .down_local = a, .down_remote = a, .up_port = 65535,
-				.up_local_port = 65535, .down_local_port = 65535, .down_remote_port = 65535, .sni = t,
-				.route_name = word, .cluster_host = t, .cluster_port = 65535,
-			};
-			assert_in_range(access_format(&r, POLICY_LOG_JSON, NULL, to, ACCESS_LINE_MAX), 1000, ACCESS_LINE_MAX);
-			assert_in_range(access_format(&r, POLICY_LOG_TEXT, NULL, to, ACCESS_LINE_MAX), 500, ACCESS_LINE_MAX);
-			assert_int_equal(access_format(&r, POLICY_LOG_TEXT, NULL, to, ACCESS_LINE_MAX - 1), 0);
-			free(texts);
+		memset(texts, fills[i], sizeof(texts));
+		for (size_t len = 1; len <= sizeof(texts); len += len < 1200 ? 1 : 97) {
+			struct access_text t = { texts + sizeof(texts) - len, len };
+			struct access_record r = longest(t, word);
+			check_longest(&r, to);
 		}
 	}
 	guard_fini(&out);
@@ -370,10 +473,12 @@ static void failed_reopening_keeps_the_old_file(void **state)
 	access_sink_close(s);
 }
 
-/* Puts lines of many sizes until the reader's side is full, then reads: what was accepted comes out whole, in order, nothing else. */
+/* Puts lines of many sizes until the reader's side is full, then reads: what was accepted comes out
+ * whole, in order, nothing else. */
 static void check_backpressure(struct access_sink *s, int reader, bool datagrams)
 {
-	struct access_log *a = access_log_open(s, POLICY_LOG_TEXT, 8192), *b = access_log_open(s, POLICY_LOG_TEXT, 16384);
+	struct access_log *a = access_log_open(s, POLICY_LOG_TEXT, 8192),
+			  *b = access_log_open(s, POLICY_LOG_TEXT, 16384);
 	static char got[1 << 22];
 	size_t n = 0;
 	unsigned put[2] = { 0, 0 }, dropped = 0;
@@ -385,7 +490,9 @@ static void check_backpressure(struct access_sink *s, int reader, bool datagrams
 			int which = i & 1;
 			int len = snprintf(path, sizeof(path), "/%c%u.", 'a' + which, put[which]);
 			memset(path + len, 'x', (size_t)(i * 37 % 1000));
-			struct access_record r = { .service_ms = -1, .path = { path, (size_t)len + (size_t)(i * 37 % 1000) } };
+			struct access_record r = { .service_ms = -1,
+				                   .path = { path, (size_t)len + (size_t)(i * 37 %
+				                                                          1000) } };
 			if (access_put(which ? b : a, &r) == 0)
 				put[which]++;
 			else
@@ -411,7 +518,8 @@ static void check_backpressure(struct access_sink *s, int reader, bool datagrams
 		assert_non_null(end);
 		char which;
 		unsigned number;
-		assert_int_equal(sscanf(at, "[1970-01-01T00:00:00.000Z] \"- /%c%u.", &which, &number), 2);
+		assert_int_equal(
+			sscanf(at, "[1970-01-01T00:00:00.000Z] \"- /%c%u.", &which, &number), 2);
 		assert_int_equal(number, seen[which - 'a']++);
 		assert_memory_equal(end - 4, " - - ", 4);
 		at = end + 1;
@@ -468,7 +576,8 @@ static void stdout_may_be_anything(void **state)
 	assert_false(s->inherited);
 	assert_int_equal(fcntl(p[1], F_GETFL) & O_NONBLOCK, 0);
 	check_backpressure(s, p[0], false);
-	/* A pipe that cannot be opened again: whoever shares it must not meet O_NONBLOCK, and still nothing blocks. */
+	/* A pipe that cannot be opened again: whoever shares it must not meet O_NONBLOCK, and still
+	 * nothing blocks. */
 	s->inherited = true;
 	assert_int_equal(fcntl(s->fd, F_SETFL, O_WRONLY), 0);
 	check_backpressure(s, p[0], false);
@@ -566,7 +675,9 @@ static void syslog_lines_are_datagrams(void **state)
 	put_path(l, "/one", 0);
 	put_path(l, "/two", 0);
 	assert_int_equal(access_flush(l), 0);
-	snprintf(expect, sizeof(expect), "<30>sluice-tproxy[%d]: [1970-01-01T00:00:00.000Z] \"- /one -\" 0 ", (int)getpid());
+	snprintf(expect, sizeof(expect),
+	         "<30>sluice-tproxy[%d]: [1970-01-01T00:00:00.000Z] \"- /one -\" 0 ",
+	         (int)getpid());
 	ssize_t n = recv(p[0], got, sizeof(got), MSG_DONTWAIT);
 	assert_true(n > (ssize_t)strlen(expect));
 	assert_memory_equal(got, expect, strlen(expect));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The jail, seen from inside: each forbidden system call really kills, each needed one works. Everything happens in children. */
+/* The jail, seen from inside: each forbidden system call really kills, each needed one works.
+ * Everything happens in children. */
 /* LINK: tproxy/jail_landlock.c */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -63,12 +64,15 @@ static const struct row *rows(size_t *n)
 		ROW(LIVES, accept4, -1, 0, 0, 0),
 		ROW(KILLED, accept, -1, 0, 0),
 		ROW(LIVES, splice, -1, 0, -1, 0, 1, 0),
-		ROW(LIVES, mmap, 0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
-		ROW(KILLED, mmap, 0, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+		ROW(LIVES, mmap, 0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		    0),
+		ROW(KILLED, mmap, 0, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		    0),
 		ROW(LIVES, mprotect, P(page_), 0, PROT_READ | PROT_WRITE),
 		ROW(KILLED, mprotect, P(page_), 0, PROT_READ | PROT_EXEC),
 		ROW(LIVES, openat, AT_FDCWD, P(passwd), O_RDONLY | O_CLOEXEC | O_NOFOLLOW),
-		ROW(LIVES, openat, AT_FDCWD, P(appended), O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, 0640),
+		ROW(LIVES, openat, AT_FDCWD, P(appended),
+		    O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, 0640),
 		ROW(KILLED, openat, AT_FDCWD, P(appended), O_WRONLY),
 		ROW(KILLED, openat, AT_FDCWD, P(appended), O_RDWR | O_APPEND),
 		ROW(KILLED, openat, AT_FDCWD, P(appended), O_WRONLY | O_APPEND | O_TRUNC),
@@ -119,14 +123,18 @@ static const struct row *rows(size_t *n)
 	return table;
 }
 
-/* Only system calls from here on: the C library and the sanitizer have not been told of the jail. */
+/* Only system calls from here on: the C library and the sanitizer have not been told of the jail.
+ */
 static void child_calls(const struct row *r, int fd)
 {
 	long a[6];
 
 	for (int i = 0; i < 6; i++)
-		a[i] = r->a[i] == fd_marker && i == 0 && (r->call == SYS_setsockopt || r->call == SYS_bind || r->call == SYS_listen) ?
-		       fd : r->a[i];
+		a[i] = r->a[i] == fd_marker && i == 0 &&
+		                       (r->call == SYS_setsockopt || r->call == SYS_bind ||
+		                        r->call == SYS_listen)
+		               ? fd
+		               : r->a[i];
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || jail_seccomp() < 0)
 		syscall(SYS_exit_group, 100);
 	errno = 0;
@@ -164,7 +172,10 @@ static void calls_meet_their_fate(void **state)
 	for (size_t i = 0; i < n; i++) {
 		int status = outcome(run_row, &r[i]);
 		bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS;
-		bool as_said = r[i].fate == KILLED ? killed : WIFEXITED(status) && WEXITSTATUS(status) == (r[i].fate == NOSYS ? 38 : 0);
+		bool as_said = r[i].fate == KILLED
+		                       ? killed
+		                       : WIFEXITED(status) && WEXITSTATUS(status) ==
+		                                                      (r[i].fate == NOSYS ? 38 : 0);
 		if (as_said)
 			continue;
 		print_error("%s: status %#x\n", r[i].what, status);
@@ -197,7 +208,14 @@ static void other_architectures_are_refused(void **state)
 }
 
 /* In the child that f runs in: says what failed and ends. */
-#define CHECK(x) do { if (!(x)) { fprintf(stderr, "%s:%d: %s (%s)\n", __FILE__, __LINE__, #x, strerror(errno)); _exit(1); } } while (0)
+#define CHECK(x)                                                                    \
+	do {                                                                        \
+		if (!(x)) {                                                         \
+			fprintf(stderr, "%s:%d: %s (%s)\n", __FILE__, __LINE__, #x, \
+			        strerror(errno));                                   \
+			_exit(1);                                                   \
+		}                                                                   \
+	} while (0)
 
 static bool status_has(const char *line)
 {
@@ -272,7 +290,9 @@ struct dirs { char read[32], write[32]; };
 static void run_landlock(const void *arg)
 {
 	const struct dirs *d = arg;
-	struct jail_paths p = { .read = { d->read }, .write = { d->write }, .n_read = 1, .n_write = 1 };
+	struct jail_paths p = {
+		.read = { d->read }, .write = { d->write }, .n_read = 1, .n_write = 1
+	};
 	const char *step = "";
 	char path[64];
 
