@@ -34,14 +34,15 @@ $(call dep-receipt,$(1),$(2)):
 	$$(Q)board/fetch $$(DL_DIR) $(word 3,$($(1))) $(word 1,$($(1))) $(2) $(word 4,$($(1)))
 endef
 
-# A -dev package's static archive. $(1) library, $(2) target or host, $(3) architecture
+# A -dev package's static archive, without the unwind tables that no C program of ours reads. $(1) library, $(2) target or host, $(3) architecture
 define archive-rule
 $(O)/deps/$(2)/lib/lib$(1:lib%=%).a: $(call dep-receipt,$(1),$(3)) $(O)/.compiler
 	$$(call say,UNPACK,$(2) $(1))
 	$$(Q)board/unpack $$< $(O)/deps/src/$(1)-$(2)
 	$$(Q)mkdir -p $(O)/deps/$(2)/include $$(@D)
 	$$(Q)cp -R $(O)/deps/src/$(1)-$(2)/usr/include/. $(O)/deps/$(2)/include/
-	$$(Q)cp $(O)/deps/src/$(1)-$(2)/usr/lib/*/$$(@F) $$@
+	$$(Q)$(if $(filter target,$(2)),$(OBJCOPY) -R .eh_frame -R .rela.eh_frame,cp) \
+		$(O)/deps/src/$(1)-$(2)/usr/lib/*/$$(@F) $$@
 endef
 
 # $(1) library

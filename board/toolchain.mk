@@ -13,6 +13,7 @@ CLANG       ?= clang
 HAVE_CC     := $(shell command -v $(firstword $(CC)))
 cc-prog      = $(if $(HAVE_CC),$(shell $(CC) -print-prog-name=$(1)),$(1))
 STRIP       ?= $(call cc-prog,strip)
+OBJCOPY     ?= $(call cc-prog,objcopy)
 SIZE        ?= $(call cc-prog,size)
 READELF     ?= $(call cc-prog,readelf)
 

@@ -7,6 +7,8 @@
 
 #if defined(__aarch64__)
 #include <sys/auxv.h>
+#elif defined(__x86_64__)
+#include <cpuid.h>
 #endif
 
 /* Remainders of each byte for the reflected polynomial 0x82f63b78. */
@@ -56,8 +58,9 @@ static uint32_t portable(uint32_t crc, const uint8_t *p, size_t len)
 
 static bool has_instruction(void)
 {
-	__builtin_cpu_init();
-	return __builtin_cpu_supports("sse4.2");
+	unsigned a, b, c, d;
+
+	return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_SSE4_2) != 0;
 }
 
 __attribute__((target("sse4.2"))) static uint32_t instruction(uint32_t crc, const uint8_t *p, size_t len)

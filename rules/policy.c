@@ -125,13 +125,11 @@ static int copy_map(struct policy *p, int source, size_t len, struct policy_erro
 
 int policy_open(struct policy *p, const char *path, struct policy_error *e)
 {
-	int source = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	int source = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	uint64_t len = 0;
 	int error;
 
 	*p = (struct policy){.fd = -1};
-	if (source < 0 && errno == ELOOP)
-		return fail(e, ELOOP, "is a symbolic link");
 	if (source < 0)
 		return fail_errno(e, "open");
 	if (source_size(source, &len, e) == 0 && copy_map(p, source, (size_t)len, e) == 0 && policy_verify(p, e) == 0) {

@@ -58,7 +58,7 @@ struct policy_error {
 };
 
 /*
- * Opens a regular file (or block device) without following a final symbolic link, copies it into a sealed memfd,
+ * Opens a regular file or block device (symbolic links are followed: a ConfigMap's files are links), copies it into a sealed memfd,
  * verifies the copy and maps it. 0; or -1 with errno (EBADMSG when the bytes are not a valid policy) and e->text.
  */
 int policy_open(struct policy *p, const char *path, struct policy_error *e);

@@ -18,6 +18,8 @@ void conn_again(struct worker *w, struct conn *c);
 void conn_close(struct worker *w, struct conn *c, bool reset);
 /* Asks for another turn of the loop. */
 void conn_want_again(struct worker *w, struct conn *c);
+/* The process ends before it does: logged, closed with RST. */
+void conn_end(struct worker *w, struct conn *c);
 /* Draining: idle ones end now. */
 void conn_drain(struct worker *w, struct conn *c);
 

@@ -56,7 +56,7 @@ static void describe_upstream(struct worker *w, const struct conn *c, struct acc
 
 	r->up_addr = u->addr;
 	r->up_port = u->port;
-	if (w->sink->sink && getsockname(u->fd, (struct sockaddr *)&own, &len) == 0 &&
+	if (!w->sink->off && getsockname(u->fd, (struct sockaddr *)&own, &len) == 0 &&
 	    addr_from_sockaddr(&r->up_local, &r->up_local_port, &own) < 0)
 		r->up_local_port = 0;
 }
@@ -108,6 +108,10 @@ void conn_log(struct worker *w, struct conn *c, enum access_flag flag, const cha
 
 	if (c->flags & CONN_UPGRADED) {
 		exchange_log_upgraded(w, c, flag, termination);
+		return;
+	}
+	if (w->sink->off) {
+		stat_add(&w->stats.flag[flag], 1);
 		return;
 	}
 	conn_describe(w, c, &r);

@@ -205,7 +205,7 @@ static int splice_in(struct worker *w, struct flow *f, struct flow_end from, uin
 		f->flags |= FLOW_EOF;
 		return 1;
 	}
-	if (n < READ_SIZE)
+	if ((size_t)n < READ_SIZE)
 		f->flags &= (uint8_t)~FLOW_BULK;
 	f->piped = (uint32_t)n;
 	f->bytes += (uint64_t)n;
@@ -248,7 +248,7 @@ static int read_write(struct worker *w, struct flow *f, struct flow_end from, st
 	/* A short read has emptied the socket; only an end seen earlier needs another. */
 	if ((size_t)n < want && !(*from.io & IO_RDHUP))
 		*from.io &= (uint8_t)~IO_READ;
-	if (n == READ_SIZE)
+	if ((size_t)n == READ_SIZE)
 		f->flags |= FLOW_BULK;
 	f->bytes += (uint64_t)n;
 	*left -= *left == UINT64_MAX ? 0 : (uint64_t)n;

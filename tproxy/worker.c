@@ -254,7 +254,7 @@ static void end_all(struct worker *w)
 {
 	for (uint32_t i = 0; i < w->conns.high; i++)
 		if (conn_at(w, i)->state != CONN_FREE)
-			conn_close(w, conn_at(w, i), true);
+			conn_end(w, conn_at(w, i));
 }
 
 static void trim(struct worker *w)

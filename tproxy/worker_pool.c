@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tproxy/access_sink.h"
 #include "tproxy/exchange.h"
 #include "tproxy/listen.h"
 #include "tproxy/log.h"
@@ -66,6 +67,7 @@ static struct shared_policy *share(struct policy *policy, struct access_sink *si
 			return NULL;
 		}
 		p->sink->sink = sink;
+		p->sink->off = !sink || access_sink_is_off(sink);
 		atomic_init(&p->sink->refs, 1);
 	}
 	p->policy = policy;
@@ -129,14 +131,14 @@ static int open_resolver(struct worker *w, const struct workers_config *c, const
 	return w->resolver ? loop_add(&w->loop, resolver_fd(w->resolver), EPOLLIN, loop_data(EVENT_RESOLVER, 0, 0)) : -1;
 }
 
-static int open_worker(struct workers *all, unsigned number, const char **step)
+/* So that close_worker() can take back a worker at any point of its opening. */
+static void blank_worker(struct workers *all, unsigned number)
 {
 	struct worker *w = &all->w[number];
-	const struct workers_config *c = &all->config;
 
 	w->all = all;
 	w->number = number;
-	w->config = c;
+	w->config = &all->config;
 	w->again = NONE;
 	w->listeners[0] = w->listeners[1] = w->mail_fd = w->spare_fd = w->loop.epfd = -1;
 	for (unsigned i = 0; i < sizeof(w->idle) / sizeof(*w->idle); i++)
@@ -147,6 +149,13 @@ static int open_worker(struct workers *all, unsigned number, const char **step)
 	atomic_fetch_add(&all->current->refs, 1);
 	w->sink = all->current->sink;
 	atomic_fetch_add(&w->sink->refs, 1);
+}
+
+static int open_worker(struct workers *all, unsigned number, const char **step)
+{
+	struct worker *w = &all->w[number];
+	const struct workers_config *c = &all->config;
+
 	*step = "getrandom";
 	if (getrandom(&w->random, sizeof(w->random), 0) != sizeof(w->random))
 		return -1;
@@ -184,11 +193,25 @@ struct workers *workers_open(const struct workers_config *c, struct policy *p, s
 	all->w = calloc(c->n, sizeof(*all->w));
 	all->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	all->current = share(p, sink, NULL);
-	if (!all->w || all->event_fd < 0 || !all->current)
+	if (!all->w || all->event_fd < 0 || !all->current) {
+		if (all->event_fd >= 0)
+			close(all->event_fd);
+		if (all->current)
+			shared_policy_drop(all->current);
+		free(all->w);
+		free(all);
 		return NULL;
+	}
 	for (unsigned i = 0; i < c->n; i++)
-		if (open_worker(all, i, step) < 0)
+		blank_worker(all, i);
+	for (unsigned i = 0; i < c->n; i++) {
+		if (open_worker(all, i, step) < 0) {
+			int e = errno;
+			workers_close(all);
+			errno = e;
 			return NULL;
+		}
+	}
 	return all;
 }
 
@@ -285,20 +308,24 @@ static void close_worker(struct worker *w)
 	for (int i = 0; i < 2; i++)
 		if (w->listeners[i] >= 0)
 			close(w->listeners[i]);
-	for (uint32_t i = 0; i < w->config->pipes; i++)
+	for (uint32_t i = 0; w->pipes && i < w->config->pipes; i++)
 		if (w->pipes[i].in >= 0) {
 			close(w->pipes[i].in);
 			close(w->pipes[i].out);
 		}
-	resolver_close(w->resolver);
-	access_log_close(w->log);
+	if (w->resolver)
+		resolver_close(w->resolver);
+	if (w->log)
+		access_log_close(w->log);
 	loop_fini(&w->loop);
-	close(w->mail_fd);
+	if (w->mail_fd >= 0)
+		close(w->mail_fd);
 	if (w->spare_fd >= 0)
 		close(w->spare_fd);
 	for (unsigned i = 0; i < sizeof(slabs) / sizeof(*slabs); i++)
 		slab_fini(slabs[i]);
-	munmap(w->scratch, 2 * SCRATCH_SIZE);
+	if (w->scratch)
+		munmap(w->scratch, 2 * SCRATCH_SIZE);
 	free(w->pipes);
 	free(w->pipe_free);
 	if (w->mail_policy)

@@ -127,6 +127,7 @@ struct shared_policy {
 };
 
 struct shared_sink {
+	bool off;                 /* nothing is logged: nothing needs to be found out for it */
 	struct access_sink *sink; /* NULL: the access log is off */
 	atomic_uint refs;
 };
