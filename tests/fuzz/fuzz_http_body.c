@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Two bytes that say how to cut it, then any bytes as a chunked body. */
-#include "autoconf.h"
 #include "tests/fuzz/fuzz.h"
 #include "tproxy/http_body.c"
 
@@ -14,7 +13,8 @@ struct body {
 };
 
 /* Decodes in pieces of step bytes. */
-static void decode_all(struct body *b, const char *in, size_t len, size_t step, bool response, bool reframe)
+static void decode_all(struct body *b, const char *in, size_t len, size_t step, bool response,
+                       bool reframe)
 {
 	struct http_chunked c;
 

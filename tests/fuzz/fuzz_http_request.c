@@ -3,7 +3,6 @@
 /* LINK: tproxy/http.c tproxy/http_head.c rules/name.c rules/addr.c */
 #include <strings.h>
 
-#include "autoconf.h"
 #include "tests/fuzz/fuzz.h"
 #include "tproxy/http_request.c"
 
@@ -18,10 +17,11 @@ static void check_steps(const char *data, size_t len, long want)
 	must(got == want || (want == HTTP_TOO_LARGE && got < 0));
 }
 
-/* Nothing of this hop is left in the head, and nothing that another reader takes for something else. */
+/* Nothing of this hop is left in the head, and nothing that another reader takes otherwise. */
 static void check_text(const char *out, size_t len, const struct http_request *r)
 {
-	static const char *const gone[] = { "keep-alive", "proxy-connection", "te", "trailer", "http2-settings" };
+	static const char *const gone[] = { "keep-alive", "proxy-connection", "te", "trailer",
+	                                    "http2-settings" };
 
 	for (size_t i = 0; i < len; i++) {
 		must(out[i] != '\0' && (out[i] != '\r' || out[i + 1] == '\n'));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Any bytes as a compiled policy, their length and checksum put right; every look-up in those that are accepted. */
+/* Any bytes as a compiled policy, length and checksum put right; look-ups in what is accepted. */
 /* LINK: rules/verify.c rules/verify_record.c rules/verify_table.c rules/crc32c.c rules/name.c */
 /* LINK: rules/addr.c rules/addr_class.c rules/capture.c rules/route.c */
 #include "rules/crc32c.h"
@@ -148,10 +148,12 @@ static void ask(const struct policy *p, const char *name, const struct addr *a, 
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-	static const char *const names[] = { "www.wikipedia.org", "wikipedia.org", "a.b.example.com", "a", NULL };
+	static const char *const names[] = { "www.wikipedia.org", "wikipedia.org", "a.b.example.com",
+	                                     "a", NULL };
 	static const struct addr addrs[] = {
 		{ { 0 } }, { { [10] = 0xff, 0xff, 10, 0, 0, 1 } }, { { [10] = 0xff, 0xff, 192, 0, 2, 1 } },
-		{ { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff } },
+		{ { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+		    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff } },
 	};
 	static const uint16_t ports[] = { 0, 80, 443, 3306, 65535 };
 	uint8_t *bytes = fuzz_copy(data, len);

@@ -46,7 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	must(end > -TLS_ERRORS && end <= (long)len);
 	if (end >= 0 && len > 1)
 		must(kind == SNIFF_TLS);
-	/* Half of it is not accepted unless it holds the whole hello, and not refused for another reason. */
+	/* A part is not accepted unless it holds the whole hello, and not refused for another reason. */
 	for (size_t n = len / 2; n < len && n > len / 2 - 2; n--) {
 		long half = sniff_tls(data, n, &again);
 

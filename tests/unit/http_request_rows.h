@@ -256,6 +256,8 @@ static const struct row rows[] = {
 	{ .title = "RTSP", .head = "OPTIONS rtsp://allowed.test RTSP/1.0\r\n" HOST END,
 	  .want = HTTP_START_LINE,
 	  .host = "allowed.test" },
+	{ .title = "RTSP with a path", .head = "GET / RTSP/1.0\r\n" HOST END, .want = HTTP_START_LINE,
+	  .host = "allowed.test" },
 	{ .title = "a space first (H-10)", .head = " " GET(""), .want = HTTP_START_LINE },
 	{ .title = "HTTP/0.9 (H-18)", .head = "GET /\r\n\r\n", .want = HTTP_VERSION },
 	{ .title = "HTTP/0.9, spelt out", .head = "GET / HTTP/0.9\r\n" HOST END, .want = HTTP_VERSION,

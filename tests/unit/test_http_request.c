@@ -9,7 +9,6 @@
 
 #include <cmocka.h>
 
-#include "autoconf.h"
 #include "tests/unit/guard.h"
 #include "tproxy/http_request.c"
 #include "tests/unit/http_request_rows.h"
@@ -207,9 +206,17 @@ static void test_incremental(void **state)
 
 		assert_int_equal(http_head_length((char *)guard_copy(&guard, text, n), n, &again), end);
 	}
-	/* A parser that is given more or less than one head says so. */
+}
+
+static void test_not_one_head(void **state)
+{
+	static const char text[] = GET("") LINE, empty[] = "\r\n\r\n" GET("");
 	struct http_request r;
-	assert_int_equal(http_request_parse(text, end + 1, 80, &r), HTTP_START_LINE);
+	size_t scanned = 0;
+
+	(void)state;
+	assert_int_equal(http_request_parse(text, sizeof(text) - 2, 80, &r), HTTP_START_LINE);
+	assert_int_equal(http_head_length(empty, sizeof(empty) - 1, &scanned), HTTP_START_LINE);
 }
 
 /* Every byte at every place in a head: what is accepted can be written and read again. */
@@ -263,6 +270,7 @@ int main(void)
 		cmocka_unit_test(test_many_fields),
 		cmocka_unit_test(test_too_large),
 		cmocka_unit_test(test_incremental),
+		cmocka_unit_test(test_not_one_head),
 		cmocka_unit_test(test_every_byte),
 		cmocka_unit_test(test_errors),
 	};

@@ -11,6 +11,7 @@
 #include "tests/unit/guard.h"
 #include "tproxy/sniff_http.c"
 
+#define TCHARS31  "0123456789012345678901234567890"
 #define TCHARS32  "abcdefghijklmnopqrstuvwxyz012345"
 #define TCHARS128 TCHARS32 TCHARS32 TCHARS32 TCHARS32
 
@@ -43,6 +44,9 @@ static const struct row rows[] = {
 	{ " GET / HTTP/1.1\r\n", 0, SNIFF_HTTP, 5 },
 	{ TCHARS32 "-" TCHARS32 " / HTTP/1.1\r\n", 0, SNIFF_HTTP, 67 },
 	{ TCHARS128 TCHARS128 "xyz", 0, SNIFF_HTTP, 256 },
+	{ TCHARS128 TCHARS32 TCHARS32 TCHARS32 TCHARS31 "\rx", 0, SNIFF_HTTP, 256 },
+	{ TCHARS128 TCHARS32 TCHARS32 TCHARS32 TCHARS31 "\r\n", 0, SNIFF_HTTP, 256 },
+	{ TCHARS128 TCHARS32 TCHARS32 TCHARS32 TCHARS31 " x", 0, SNIFF_HTTP, 256 },
 
 	{ "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4", 28, SNIFF_HTTP2, 24 },
 	{ "PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", 0, SNIFF_HTTP, 0 },
@@ -58,6 +62,10 @@ static const struct row rows[] = {
 	{ "\x80\x2e\x01\x03\x01\x00\x15", 7, SNIFF_TLS, 5 },
 	{ "\x80\x2e\x01\x00\x02\x00\x15", 7, SNIFF_TLS, 5 },
 	{ "\x16\x01\x00\x00\x01\x00\x00\x00", 8, SNIFF_OTHER, 2 }, /* MongoDB, 278 bytes */
+
+	{ "\x16\x04\x01\x02\x00\x01", 6, SNIFF_OTHER, 2 },
+	{ "\x13\x03\x01", 3, SNIFF_OTHER, 1 },
+	{ "\x19\x03\x01", 3, SNIFF_OTHER, 1 },
 
 	{ "\x80\x2e\x04\x03\x01", 5, SNIFF_OTHER, 3 },
 	{ "\x80\x2e\x01\x07\x01", 5, SNIFF_OTHER, 5 },
@@ -113,14 +121,15 @@ static void test_row(void **state)
 /* However the bytes go on, there is an end to asking for more. */
 static void test_bounded(void **state)
 {
-	static const char fill[] = "A1 \t\r\n-/";
+	static const char fill[] = "A1 \t\r\n-/", first[] = "A1\r\n \x16\x80";
 	uint8_t bytes[300];
 
 	(void)state;
-	for (const char *p = fill; *p; p++) {
-		for (const char *first = "A1\r\n \x16\x80"; *first; first++) {
-			memset(bytes, *p, sizeof(bytes));
-			bytes[0] = (uint8_t)*first;
+	for (size_t f = 0; f < sizeof(first); f++) {
+		for (size_t i = 0; i < sizeof(fill) * sizeof(fill) * 4; i++) {
+			memset(bytes, fill[i / 4 % sizeof(fill)], sizeof(bytes));
+			memset(bytes + 253 + i % 4, fill[i / 4 / sizeof(fill)], 1);
+			bytes[0] = (uint8_t)first[f];
 			assert_int_not_equal(sniff_kind(guard_copy(&guard, bytes, 256), 256), SNIFF_MORE);
 			assert_int_not_equal(sniff_kind(guard_copy(&guard, bytes, 300), 300), SNIFF_MORE);
 		}

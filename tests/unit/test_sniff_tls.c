@@ -222,8 +222,8 @@ static const struct row rows[] = {
 	{ .title = "records of seven bytes (T-03)", .record = 7 },
 	{ .title = "records cut inside the name (T-03)", .record = 131 },
 	{ .title = "a fake server_name in the padding's tail, five inner headers before it (T-04)",
-	  .before_sni = "0015 0040 5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a"
-	                "5a5a5a5a5a5a5a5a " EVIL_SNI_HEX, .record = 25 },
+	  .before_sni = "0015 0040 5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a"
+	                "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a " EVIL_SNI_HEX, .record = 25 },
 	{ .title = "a post-quantum key share, name last, records of 512 bytes (T-06)",
 	  .key_share = 1900, .record = 512 },
 	{ .title = "a post-quantum key share (T-06)", .key_share = 1900 },
@@ -297,6 +297,8 @@ static const struct row rows[] = {
 	  .want = TLS_OVERSIZE },
 	{ .title = "a second hello in the record (T-21)", .tail = "01 000000", .want = TLS_TRAILING },
 	{ .title = "a byte behind the hello in the record (T-21)", .tail = "00", .want = TLS_TRAILING },
+	{ .title = "a byte behind the hello in its last record", .tail = "00", .record = 50,
+	  .want = TLS_TRAILING },
 	{ .title = "a handshake length one too small (T-20)", .lie_handshake = -1,
 	  .want = TLS_TRAILING },
 	{ .title = "a handshake length far too small", .lie_handshake = -100, .want = TLS_TRAILING },
