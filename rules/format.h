@@ -34,28 +34,34 @@ enum {
 	HEADER_CRC = 16,      /* u32 CRC32C of the file with these four bytes zero */
 	HEADER_SECTIONS = 20, /* u32 FORMAT_SECTIONS */
 	HEADER_SEQUENCE = 24, /* u64 the policy's sequence */
-	HEADER_PROBES = 32,   /* u32 longest probe run in the host table, 1 and up (0: empty table) */
+	HEADER_PROBES = 32,   /* u32 longest probe run in the host table, from 1 (0: no keys) */
 	HEADER_ZERO = 36,     /* 28 zero bytes */
 	HEADER_SIZE = 64,
 };
 
-/* Section table: FORMAT_SECTIONS entries of 16 bytes {u32 offset, u32 bytes, u32 records, u32 zero}. */
-enum { SECTION_OFFSET = 0, SECTION_BYTES = 4, SECTION_RECORDS = 8, SECTION_ZERO = 12, SECTION_SIZE = 16 };
+/* Section table: FORMAT_SECTIONS entries of {u32 offset, u32 bytes, u32 records, u32 zero}. */
+enum {
+	SECTION_OFFSET = 0, SECTION_BYTES = 4, SECTION_RECORDS = 8, SECTION_ZERO = 12,
+	SECTION_SIZE = 16,
+};
 
 enum format_section {
 	FORMAT_META,      /* 1 record of META_SIZE */
 	FORMAT_CAPTURE,   /* 1 record of CAPTURE_SIZE */
-	FORMAT_STRINGS,   /* NUL-ended strings, the empty one first; sorted, no two equal, each used. Records: strings */
-	FORMAT_LISTS,     /* u32 words: a list is a count and that many items; the empty list first; by count, then
-	                     by items; no two equal, each used. Records: words */
+	FORMAT_STRINGS,   /* NUL-ended strings, the empty one first; sorted, no two equal, each
+	                     used. Records: strings */
+	FORMAT_LISTS,     /* u32 words: a list is a count and that many items; the empty list first;
+	                     by count, then by items; no two equal, each used. Records: words */
 	FORMAT_SERVICES,  /* SERVICE_SIZE each, by name */
-	FORMAT_PORTS,     /* PORT_SIZE each; a service owns a run, by number, TCP before UDP, one of each at most */
+	FORMAT_PORTS,     /* PORT_SIZE each; a service owns a run, by number, TCP before UDP, one of
+	                     each at most */
 	FORMAT_ENDPOINTS, /* ENDPOINT_SIZE each; a service owns a run, in source order */
-	FORMAT_CIDRS,     /* CIDR_SIZE each; the capture record, then each service, owns a run, by address and bits */
-	FORMAT_RANGES,    /* RANGE_SIZE each {u32 first, u32 last}; the capture record's four runs, each ascending,
-	                     disjoint, not adjacent */
-	FORMAT_ADDRESSES, /* ADDRESS_SIZE each, ascending: :: and each address where a service's prefix begins or has
-	                     just ended; empty when no service has a prefix */
+	FORMAT_CIDRS,     /* CIDR_SIZE each; the capture record, then each service, owns a run, by
+	                     address and bits */
+	FORMAT_RANGES,    /* RANGE_SIZE each {u32 first, u32 last}; the capture record's four runs,
+	                     each ascending, disjoint, not adjacent */
+	FORMAT_ADDRESSES, /* ADDRESS_SIZE each, ascending: :: and each address where a service's
+	                     prefix begins or has just ended; empty when no service has a prefix */
 	FORMAT_BY_PORT,   /* BY_PORT_SIZE each, ascending by port: each port that a service has */
 	FORMAT_HOSTS,     /* HOST_SIZE each: the open-addressed host table. Records: slots */
 	FORMAT_NAMES,     /* host keys as {u8 length, bytes}, in slot order. Records: keys */
@@ -63,14 +69,15 @@ enum format_section {
 };
 
 /*
- * Runs are {u32 first, u32 count}; the runs of one section follow each other in the order of their owners, without gap or
- * overlap, so that an empty run has the first of the next. A prefix never spans both families: ::/0 is IPv6 alone, so the
- * IPv4-mapped addresses cut it in two.
+ * Runs are {u32 first, u32 count}; the runs of one section follow each other in the order of their
+ * owners, without gap or overlap, so that an empty run has the first of the next. A prefix never
+ * spans both families: ::/0 is IPv6 alone, so the IPv4-mapped addresses cut it in two.
  *
- * The host table. A key is a canonical name, ".name" for *.name, or empty for *. Its home is home(hash), the hash being
- * name_hash(FORMAT_HASH_START, key) of name.h. Keys lie in the order of (hash, bytes), each in the first slot from its home on
- * that is behind the key before it. So a look-up starts at the home and ends at an empty slot, or after HEADER_PROBES slots.
- * With k keys there are format_homes(k) homes and PROBES - 1 further slots, so that no run wraps round.
+ * The host table. A key is a canonical name, ".name" for *.name, or empty for *. Its home is
+ * home(hash), the hash being name_hash(FORMAT_HASH_START, key) of name.h. Keys lie in the order of
+ * (hash, bytes), each in the first slot from its home on that is behind the key before it. So a
+ * look-up starts at the home and ends at an empty slot, or after HEADER_PROBES slots. With k keys
+ * there are format_homes(k) homes and PROBES - 1 further slots, so that no run wraps round.
  */
 #define FORMAT_HASH_START 0u
 
@@ -90,7 +97,8 @@ enum {
 	META_NAMESPACE = 4,    /* u32 string */
 	META_NODE = 8,         /* u32 string */
 	META_ACCESS_LOG = 12,  /* u32 string: "off", "syslog" or an absolute path */
-	META_NAMESERVERS = 16, /* u32 list of strings: addresses in source order; empty: /etc/resolv.conf */
+	META_NAMESERVERS = 16, /* u32 list of strings: addresses in source order; empty:
+	                          /etc/resolv.conf */
 	META_OUTBOUND = 20,    /* u8 enum policy_outbound */
 	META_ENFORCEMENT = 21, /* u8 enum policy_enforcement */
 	META_LOG_FORMAT = 22,  /* u8 enum policy_log_format */
@@ -100,7 +108,8 @@ enum {
 
 /* CAPTURE */
 enum {
-	CAPTURE_SCOPE = 0, CAPTURE_METHOD = 1, CAPTURE_UDP = 2, CAPTURE_OTHER = 3, CAPTURE_DNS = 4, /* u8 each */
+	/* u8 each: */
+	CAPTURE_SCOPE = 0, CAPTURE_METHOD = 1, CAPTURE_UDP = 2, CAPTURE_OTHER = 3, CAPTURE_DNS = 4,
 	CAPTURE_ZERO = 5,                /* 3 zero bytes */
 	CAPTURE_INTERFACES = 8,          /* u32 list of strings, ascending */
 	CAPTURE_EXCLUDE_INTERFACES = 12, /* u32 list of strings, ascending */
@@ -124,7 +133,8 @@ enum {
 	SERVICE_PORTS = 16,      /* run of PORTS, never empty */
 	SERVICE_ENDPOINTS = 24,  /* run of ENDPOINTS */
 	SERVICE_CIDRS = 32,      /* run of CIDRS: addresses */
-	SERVICE_FIRST_HOST = 40, /* u32 offset in NAMES of its alphabetically first key, for logs (0 in an empty NAMES) */
+	SERVICE_FIRST_HOST = 40, /* u32 offset in NAMES of its alphabetically first key, for logs
+	                            (0 in an empty NAMES) */
 	SERVICE_ZERO = 44,       /* u32 */
 	SERVICE_SIZE = 48,
 };
@@ -133,19 +143,34 @@ enum { SERVICE_FLAG_WEBSOCKET = 1, SERVICE_FLAG_ALLOW_PRIVATE = 2, SERVICE_FLAGS
 /* PORT: u16 number, u16 target, u8 enum policy_protocol, 3 zero */
 enum { PORT_NUMBER = 0, PORT_TARGET = 2, PORT_PROTOCOL = 4, PORT_ZERO = 5, PORT_SIZE = 8 };
 
-/* ENDPOINT: a name (string > 0, address zero) or an address (string 0); port 0: the service port's target */
-enum { ENDPOINT_NAME = 0, ENDPOINT_ADDR = 4, ENDPOINT_WEIGHT = 20, ENDPOINT_PORT = 24, ENDPOINT_ZERO = 26, ENDPOINT_SIZE = 28 };
+/*
+ * ENDPOINT: a name (string > 0, address zero) or an address (string 0); port 0: the service port's
+ * target
+ */
+enum {
+	ENDPOINT_NAME = 0, ENDPOINT_ADDR = 4, ENDPOINT_WEIGHT = 20, ENDPOINT_PORT = 24,
+	ENDPOINT_ZERO = 26, ENDPOINT_SIZE = 28,
+};
 
 /* CIDR: 16 bytes address (network order, IPv4 mapped), u8 bits, 3 zero */
 enum { CIDR_ADDR = 0, CIDR_BITS = 16, CIDR_ZERO = 17, CIDR_SIZE = 20 };
 
 enum { RANGE_FIRST = 0, RANGE_LAST = 4, RANGE_SIZE = 8 };
 
-/* ADDRESS: from this address up to the next record's: u32 list of services, narrowest prefix first, then by index */
+/*
+ * ADDRESS: from this address up to the next record's: u32 list of services, narrowest prefix first,
+ * then by index
+ */
 enum { ADDRESS_START = 0, ADDRESS_LIST = 16, ADDRESS_SIZE = 20 };
 
-/* BY_PORT: u16 port, u8 POLICY_PORT_* flags, u8 zero, u32 list of TCP-family services without addresses on it (0 or 1 service) */
-enum { BY_PORT_NUMBER = 0, BY_PORT_FLAGS = 2, BY_PORT_ZERO = 3, BY_PORT_LIST = 4, BY_PORT_SIZE = 8 };
+/*
+ * BY_PORT: u16 port, u8 POLICY_PORT_* flags, u8 zero, u32 list of TCP-family services without
+ * addresses on it (0 or 1 service)
+ */
+enum {
+	BY_PORT_NUMBER = 0, BY_PORT_FLAGS = 2, BY_PORT_ZERO = 3, BY_PORT_LIST = 4,
+	BY_PORT_SIZE = 8,
+};
 
 /* HOST slot: u32 offset in NAMES plus 1 (0: empty slot), u32 list of services */
 enum { HOST_NAME = 0, HOST_LIST = 4, HOST_SIZE = 8 };

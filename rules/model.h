@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A policy as the compiler holds it: filled by the language front (ini.c, language.c), checked (check.c), written
- * as bytes (emit.c). Host side only; everything lives until the process ends, and running out of memory exits with EX_OSERR.
+ * A policy as the compiler holds it: filled by the language front (ini.c, language.c), checked
+ * (check.c), written as bytes (emit.c). Host side only; everything lives until the process ends,
+ * and running out of memory exits with EX_OSERR.
  */
 #ifndef SLUICE_RULES_MODEL_H
 #define SLUICE_RULES_MODEL_H
@@ -15,7 +16,8 @@ struct model_at { const char *file; int line; };
 struct model_string { const char *s; struct model_at at; };
 struct model_range  { uint32_t first, last; struct model_at at; };
 struct model_cidr   { struct cidr cidr; struct model_at at; };
-struct model_host   { const char *key; uint32_t line; uint16_t file; uint8_t len; }; /* name_canon_pattern() form; file indexes model.files (a million of them: kept small) */
+/* name_canon_pattern() form; file indexes model.files (a million of them: kept small). */
+struct model_host   { const char *key; uint32_t line; uint16_t file; uint8_t len; };
 struct model_port   { uint16_t number, target; enum policy_protocol protocol; struct model_at at; };
 struct model_endpoint {
 	const char *name; /* canonical; NULL: addr */
@@ -56,7 +58,10 @@ struct model_service {
 	struct model_at at;
 };
 
-enum model_via { MODEL_VIA_PLAIN = 0, MODEL_VIA_TLS, MODEL_VIA_MUTUAL, MODEL_VIA_CONNECT, MODEL_VIA_SOCKS5, MODEL_VIA_PROXY_V2 };
+enum model_via {
+	MODEL_VIA_PLAIN = 0, MODEL_VIA_TLS, MODEL_VIA_MUTUAL, MODEL_VIA_CONNECT, MODEL_VIA_SOCKS5,
+	MODEL_VIA_PROXY_V2,
+};
 
 struct model_subset { const char *name; struct model_endpoints endpoints; struct model_at at; };
 struct model_subsets { struct model_subset *v; size_t n, room; };
@@ -110,7 +115,9 @@ struct model {
 };
 
 /* model.c. Appends a zeroed element to one of the lists above and returns it. */
-#define model_push(list) (model_grow((void **)&(list)->v, &(list)->n, &(list)->room, sizeof(*(list)->v)), &(list)->v[(list)->n - 1])
+#define model_push(list) \
+	(model_grow((void **)&(list)->v, &(list)->n, &(list)->room, sizeof(*(list)->v)), \
+	 &(list)->v[(list)->n - 1])
 void model_grow(void **v, size_t *n, size_t *room, size_t size);
 const char *model_text(const char *s, size_t len); /* a copy that lives as long as the process */
 
@@ -118,9 +125,10 @@ const char *model_text(const char *s, size_t len); /* a copy that lives as long 
 void model_init(struct model *m);
 
 /*
- * emit.c. Writes a checked model as the one canonical encoding (see format.h). Sorts the model's lists in place
- * (services by name, ports, addresses; capture's ranges are merged). Returns malloc'ed bytes, which have been verified, and
- * their number; NULL with e->text when the format cannot hold the model.
+ * emit.c. Writes a checked model as the one canonical encoding (see format.h). Sorts the model's
+ * lists in place (services by name, ports, addresses; capture's ranges are merged). Returns
+ * malloc'ed bytes, which have been verified, and their number; NULL with e->text when the format
+ * cannot hold the model.
  */
 uint8_t *model_emit(struct model *m, size_t *len, struct policy_error *e);
 

@@ -17,8 +17,9 @@ enum name_error {
 	NAME_LABEL_EMPTY = -3, /* "a..b", ".a" */
 	NAME_LABEL_LONG = -4,  /* a label of more than 63 bytes */
 	NAME_BYTE = -5,        /* a byte outside [A-Za-z0-9_.-] */
-	NAME_NUMERIC = -6,     /* last label is a number (decimal, octal or 0x hex): an address form, not a name */
-	NAME_WILDCARD = -7,    /* a '*' where no pattern is allowed, or not alone in the first label */
+	NAME_NUMERIC = -6,     /* last label is a number (decimal, octal or 0x hex): an address
+	                          form, not a name */
+	NAME_WILDCARD = -7,    /* a '*' where no pattern may be, or not alone in the first label */
 };
 
 /*
@@ -68,7 +69,7 @@ static inline uint32_t name_hash_final(uint32_t state)
 }
 
 uint32_t name_hash(uint32_t seed, const char *name, size_t len);
-/* name_key_valid() and name_hash() in one pass, for a million keys. *hash is set when the key is valid. */
+/* name_key_valid() and name_hash() in one pass, for a million keys. *hash is set for valid keys. */
 bool name_key_hash(uint32_t seed, const uint8_t *key, size_t len, uint32_t *hash);
 
 #endif

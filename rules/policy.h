@@ -23,23 +23,26 @@ enum policy_log_format  { POLICY_LOG_TEXT = 0, POLICY_LOG_JSON };
 enum policy_scope       { POLICY_SCOPE_POD = 0, POLICY_SCOPE_ROUTER, POLICY_SCOPE_BOTH };
 enum policy_method      { POLICY_TPROXY = 0, POLICY_REDIRECT };
 enum policy_action      { POLICY_REJECT = 0, POLICY_ALLOW, POLICY_CAPTURE };
-enum policy_resolution  { POLICY_NONE = 0, POLICY_STATIC, POLICY_DNS, POLICY_DNS_ROUND_ROBIN, POLICY_DYNAMIC_DNS };
 enum policy_location    { POLICY_EXTERNAL = 0, POLICY_INTERNAL };
+enum policy_resolution {
+	POLICY_NONE = 0, POLICY_STATIC, POLICY_DNS, POLICY_DNS_ROUND_ROBIN, POLICY_DYNAMIC_DNS,
+};
 enum policy_protocol {
 	POLICY_PROTO_NONE = 0,
-	POLICY_PROTO_HTTP, POLICY_PROTO_HTTP2, POLICY_PROTO_GRPC,  /* by Host or :authority */
-	POLICY_PROTO_HTTPS, POLICY_PROTO_TLS,                      /* by SNI */
-	POLICY_PROTO_TCP, POLICY_PROTO_MONGO, POLICY_PROTO_MYSQL,  /* by address and port, never sniffed */
-	POLICY_PROTO_REDIS, POLICY_PROTO_MQTT,
+	POLICY_PROTO_HTTP, POLICY_PROTO_HTTP2, /* by Host or :authority */
+	POLICY_PROTO_GRPC,
+	POLICY_PROTO_HTTPS, POLICY_PROTO_TLS,  /* by SNI */
+	POLICY_PROTO_TCP, POLICY_PROTO_MONGO,  /* by address and port, never sniffed */
+	POLICY_PROTO_MYSQL, POLICY_PROTO_REDIS, POLICY_PROTO_MQTT,
 	POLICY_PROTO_UDP,
-	POLICY_PROTO_AUTO,                                         /* sniffed: HTTP, TLS, or else TCP */
+	POLICY_PROTO_AUTO,                     /* sniffed: HTTP, TLS, or else TCP */
 	POLICY_PROTOCOLS,
 };
 
 /* Which kinds of service a port has (struct policy_port_info.flags). */
 enum {
-	POLICY_PORT_HTTP = 1, POLICY_PORT_TLS = 2, POLICY_PORT_TCP = 4, POLICY_PORT_AUTO = 8, POLICY_PORT_UDP = 16,
-	POLICY_PORT_KNOWN = 31,
+	POLICY_PORT_HTTP = 1, POLICY_PORT_TLS = 2, POLICY_PORT_TCP = 4, POLICY_PORT_AUTO = 8,
+	POLICY_PORT_UDP = 16, POLICY_PORT_KNOWN = 31,
 };
 
 struct policy {
@@ -52,14 +55,18 @@ struct policy {
 	uint64_t sequence;
 };
 
-/* Why a policy was refused: a sentence without a final dot, e.g. "section HOSTS: slot 7: list 12 is out of range". */
+/*
+ * Why a policy was refused: a sentence without a final dot, e.g. "section HOSTS: slot 7: list 12 is
+ * out of range".
+ */
 struct policy_error {
 	char text[160];
 };
 
 /*
- * Opens a regular file or block device (symbolic links are followed: a ConfigMap's files are links), copies it into a sealed memfd,
- * verifies the copy and maps it. 0; or -1 with errno (EBADMSG when the bytes are not a valid policy) and e->text.
+ * Opens a regular file or block device (symbolic links are followed: a ConfigMap's files are
+ * links), copies it into a sealed memfd, verifies the copy and maps it. 0; or -1 with errno
+ * (EBADMSG when the bytes are not a valid policy) and e->text.
  */
 int policy_open(struct policy *p, const char *path, struct policy_error *e);
 /* Verifies bytes in memory, which the caller keeps as long as p is used. 0, or -1 as above. */
@@ -112,7 +119,8 @@ void policy_service(const struct policy *p, uint32_t i, struct policy_service *s
 struct policy_port { uint16_t number, target; enum policy_protocol protocol; };
 void policy_port(const struct policy *p, uint32_t i, struct policy_port *port);
 
-struct policy_endpoint { const char *name; struct addr addr; uint32_t weight; uint16_t port; }; /* name NULL: an address */
+/* name NULL: an address. */
+struct policy_endpoint { const char *name; struct addr addr; uint32_t weight; uint16_t port; };
 void policy_endpoint(const struct policy *p, uint32_t i, struct policy_endpoint *e);
 
 void policy_cidr(const struct policy *p, uint32_t i, struct cidr *c);
@@ -121,16 +129,19 @@ void policy_range(const struct policy *p, uint32_t i, uint32_t *first, uint32_t 
 /*
  * Name look-up, one probe per label: the most specific key that matches comes first. Start with
  * *at = 0; each call returns the services of the next matching key (exact, then "*.suffix" from the
- * longest, then "*") and advances *at; n == 0: no more. *key (if not NULL) points at the {length, bytes} matched.
+ * longest, then "*") and advances *at; n == 0: no more. *key (if not NULL) points at the {length,
+ * bytes} matched.
  */
-struct policy_list policy_find_host(const struct policy *p, const char *name, size_t len, uint32_t *at, const uint8_t **key);
+struct policy_list policy_find_host(const struct policy *p, const char *name, size_t len,
+                                    uint32_t *at, const uint8_t **key);
 /* Services whose addresses contain a, narrowest prefix first. */
 struct policy_list policy_find_addr(const struct policy *p, const struct addr *a);
 /* What a TCP port has; flags 0 when no service has it. */
 struct policy_port_info { uint8_t flags; struct policy_list services; };
 struct policy_port_info policy_find_port(const struct policy *p, uint16_t port);
 /* The service's port record with this number (TCP kinds only), or -1. */
-int64_t policy_service_port(const struct policy *p, uint32_t service, uint16_t number, struct policy_port *port);
+int64_t policy_service_port(const struct policy *p, uint32_t service, uint16_t number,
+                            struct policy_port *port);
 
 /* Words of the policy language, for show, explain, logs and /policy. */
 const char *policy_protocol_name(enum policy_protocol v);

@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The decision: what was seen of a connection, and the policy, give a verdict. No I/O, no state.
- * The proxy asks it for each connection and each HTTP request, `sluice-rules explain` asks it for people.
+ * The proxy asks it for each connection and each HTTP request, `sluice-rules explain` for people.
  *
  * Order (Envoy's, and Istio's for sidecars):
- *  1. a service of a TCP kind whose addresses contain the destination and that has the port: narrowest prefix wins,
- *     nothing is sniffed;
+ *  1. a service of a TCP kind whose addresses contain the destination and that has the port:
+ *     narrowest prefix wins, nothing is sniffed;
  *  2. a port that only a TCP-kind service without addresses has: that service, nothing is sniffed;
- *  3. else the first bytes are looked at: HTTP by Host among the services that have the port as an HTTP kind, TLS by
- *     SNI among those that have it as a TLS kind; exact name before the longest *.suffix before *; a name whose
- *     services lack the port falls through to the next wider pattern. A Host that is an address matches services by `addresses`;
- *  4. what no name settled goes to the TCP- or auto-kind service without addresses on that port, if there is one; but not TLS
- *     where a TLS-kind service has the port, and not HTTP where an HTTP-kind service has it: there the name decides alone;
- *  5. nothing matched: denied under registry-only, passed through under allow-any; under audit passed through and marked.
+ *  3. else the first bytes are looked at: HTTP by Host among the services that have the port as an
+ *     HTTP kind, TLS by SNI among those that have it as a TLS kind; exact name before the longest
+ *     *.suffix before *; a name whose services lack the port falls through to the next wider
+ *     pattern. A Host that is an address matches services by `addresses`;
+ *  4. what no name settled goes to the auto-kind service whose addresses contain the destination
+ *     and that has the port, else to the TCP- or auto-kind service without addresses on that port;
+ *     but not TLS where a TLS-kind service has the port, and not HTTP where an HTTP- or auto-kind
+ *     service has it: there the name decides alone;
+ *  5. nothing matched: denied under registry-only, passed through under allow-any; under audit
+ *     passed through and marked.
  */
 #ifndef SLUICE_RULES_ROUTE_H
 #define SLUICE_RULES_ROUTE_H
@@ -50,7 +54,7 @@ enum route_reason {
 	ROUTE_WHY_ALLOW_ANY,     /* allowed: outbound = allow-any */
 	ROUTE_WHY_AUDIT,         /* let through: enforcement = audit; would be refused */
 	ROUTE_WHY_UNLISTED,      /* denied: no service lists the name */
-	ROUTE_WHY_OTHER_PORT,    /* denied: the name is listed, but not with this port and protocol */
+	ROUTE_WHY_OTHER_PORT,    /* denied: the name is listed, not with this port and protocol */
 	ROUTE_WHY_NO_NAME,       /* denied: no SNI or Host, and no service lists the address */
 	ROUTE_WHY_UNLISTED_ADDR, /* denied: neither name nor address is listed */
 	ROUTE_WHY_SERVER_FIRST,  /* denied at once: a server-first port that no service has */
@@ -68,9 +72,12 @@ struct route {
 
 void route_find(const struct policy *p, const struct route_query *q, struct route *r);
 const char *route_reason_text(enum route_reason r); /* "no service lists this host", ... */
-const char *route_reason_code(enum route_reason r); /* "unlisted", "other-port", ...: for logs and metrics */
+const char *route_reason_code(enum route_reason r); /* "unlisted", ...: for logs and metrics */
 
-/* Ports whose servers speak first (Istio's list: 25, 53, 3306, 27017; and 21, 22, 110, 143, 587): waiting for client bytes is of no use. */
+/*
+ * Ports whose servers speak first (Istio's list: 25, 53, 3306, 27017; and 21, 22, 110, 143, 587):
+ * waiting for client bytes is of no use.
+ */
 bool route_server_first(uint16_t port);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Accepting connections: their original destination, a record for each, refusing what there is no room for. */
+/* Accepting connections: original destination, a record each, refusing what finds no room. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 #include "tproxy/upstream.h"
 
 #define ACCEPT_BATCH         64
-/* From linux/netfilter_ipv4.h and netfilter_ipv6/ip6_tables.h, which do not go with musl's headers. */
+/* From linux/netfilter_ipv4.h and netfilter_ipv6/ip6_tables.h, which clash with musl's headers. */
 #define SO_ORIGINAL_DST      80
 #define IP6T_SO_ORIGINAL_DST 80
 
@@ -76,7 +76,10 @@ static void begin(struct worker *w, struct conn *c, int family)
 		conn_tunnel(w, c, &r, NULL, 0);
 }
 
-/* No descriptor is left: the spare one is used to take the newest and refuse it, instead of turning round for ever. */
+/*
+ * No descriptor is left: the spare one is used to take the newest and refuse it, instead of turning
+ * round for ever.
+ */
 static bool refuse_without_fd(struct worker *w, int listener)
 {
 	if (w->spare_fd < 0)
@@ -96,7 +99,8 @@ void conn_accept(struct worker *w, int listener)
 	for (int i = 0; i < ACCEPT_BATCH; i++) {
 		struct sockaddr_storage peer;
 		socklen_t len = sizeof(peer);
-		int fd = accept4(w->listeners[listener], (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int fd = accept4(w->listeners[listener], (struct sockaddr *)&peer, &len,
+		                 SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd < 0) {
 			if ((errno == EMFILE || errno == ENFILE) && refuse_without_fd(w, listener))
 				continue;

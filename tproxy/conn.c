@@ -3,11 +3,13 @@
  * Downstream connections: SNIFF -> DIAL -> RELAY, or SNIFF -> HTTP (request by request) -> LINGER.
  *
  * Invariants:
- *  - no byte of a connection is sent upstream before route_find() allowed it, and then only to addresses that passed
- *    the address rules (dial.c);
- *  - whatever goes wrong ends the connection: there is no state from which a failure leads to RELAY;
- *  - a conn points at one policy generation from the decision on; HTTP connections move to the current one with each request;
- *  - exactly one of dial, up is set while an upstream is being reached or used; both are NONE in SNIFF, LINGER and between HTTP requests;
+ *  - no byte of a connection is sent upstream before route_find() allowed it, and then only to
+ *    addresses that passed the address rules (dial.c);
+ *  - whatever goes wrong ends the connection: from no state does a failure lead to RELAY;
+ *  - a conn points at one policy generation from the decision on; HTTP connections move to the
+ *    current one with each request;
+ *  - exactly one of dial, up is set while an upstream is being reached or used; both are NONE in
+ *    SNIFF, LINGER and between HTTP requests;
  *  - in SNIFF and DIAL the client's bytes are in flow[UPWARD].buf and nowhere else;
  *  - each live conn has its timer set, unless it is on the `again` list;
  *  - functions that may end a connection say so; after them it is not touched.
@@ -31,17 +33,6 @@
 uint64_t conn_data(struct worker *w, const struct conn *c)
 {
 	return loop_data(EVENT_DOWN, c->generation, slab_index(&w->conns, c));
-}
-
-static struct flow_end down_end(struct conn *c)
-{
-	return (struct flow_end){ c->fd, &c->io };
-}
-
-static struct flow_end up_end(struct worker *w, struct conn *c)
-{
-	struct up *u = up_at(w, c->up);
-	return (struct flow_end){ u->fd, &u->io };
 }
 
 /* Ending */
@@ -86,7 +77,8 @@ void conn_block(struct worker *w, struct conn *c, const char *why)
 
 static void relay_failed(struct worker *w, struct conn *c, bool upstream)
 {
-	conn_log(w, c, upstream ? FLAG_UR : FLAG_DC, NULL, upstream ? "upstream_reset" : "downstream_reset");
+	conn_log(w, c, upstream ? FLAG_UR : FLAG_DC, NULL,
+	         upstream ? "upstream_reset" : "downstream_reset");
 	conn_close(w, c, true);
 }
 
@@ -101,10 +93,11 @@ static void relay_turn(struct worker *w, struct conn *c)
 
 	for (int way = 0; way < 2; way++) {
 		struct flow *f = &c->flow[way];
-		struct flow_end down = down_end(c), up = up_end(w, c);
+		struct flow_end down = flow_down(c), up = flow_up(w, c);
 		uint64_t left = UINT64_MAX;
 		r[way] = f->flags & FLOW_SHUT ? FLOW_WAIT
-		         : flow_pump(w, f, way == UPWARD ? down : up, way == UPWARD ? up : down, &left);
+		         : flow_pump(w, f, way == UPWARD ? down : up,
+		                     way == UPWARD ? up : down, &left);
 		if (r[way] == FLOW_SOURCE_FAILED || r[way] == FLOW_SINK_FAILED) {
 			relay_failed(w, c, (r[way] == FLOW_SOURCE_FAILED) == (way == DOWNWARD));
 			return;
@@ -154,7 +147,8 @@ static void apply(struct worker *w, struct conn *c, const struct route *r)
 	}
 }
 
-void conn_tunnel(struct worker *w, struct conn *c, const struct route *r, const char *name, size_t len)
+void conn_tunnel(struct worker *w, struct conn *c, const struct route *r, const char *name,
+                 size_t len)
 {
 	apply(w, c, r);
 	conn_set_name(w, c, name, len);
@@ -166,9 +160,13 @@ void conn_tunnel(struct worker *w, struct conn *c, const struct route *r, const 
 	dial_start(w, c, r->verdict == ROUTE_SERVICE ? &r->port : NULL, name, len, false);
 }
 
-static void decide(struct worker *w, struct conn *c, enum route_seen seen, const char *name, size_t len)
+static void decide(struct worker *w, struct conn *c, enum route_seen seen, const char *name,
+                   size_t len)
 {
-	struct route_query q = { .dst = c->dst, .port = c->dport, .seen = seen, .name = len ? name : NULL, .name_len = len };
+	struct route_query q = {
+		.dst = c->dst, .port = c->dport, .seen = seen,
+		.name = len ? name : NULL, .name_len = len,
+	};
 	struct route r;
 
 	route_find(conn_policy(w, c), &q, &r);
@@ -191,7 +189,10 @@ static void decide_tls(struct worker *w, struct conn *c, const uint8_t *buf, siz
 	conn_block(w, c, tls_error_code(error));
 }
 
-/* HTTP where no service is found by Host, but one takes every byte of the port, is a tunnel; all other HTTP goes request by request. */
+/*
+ * HTTP where no service is found by Host, but one takes every byte of the port, is a tunnel; all
+ * other HTTP goes request by request.
+ */
 static void decide_http(struct worker *w, struct conn *c)
 {
 	const struct policy *p = conn_policy(w, c);
@@ -392,6 +393,7 @@ void conn_end(struct worker *w, struct conn *c)
 void conn_drain(struct worker *w, struct conn *c)
 {
 	/* Nothing was asked yet, or nothing is being asked: nobody loses an answer. */
-	if ((c->state == CONN_SNIFF && !c->flow[UPWARD].len) || (c->state == CONN_HTTP && c->exchange == NONE))
+	if ((c->state == CONN_SNIFF && !c->flow[UPWARD].len) ||
+	    (c->state == CONN_HTTP && c->exchange == NONE))
 		conn_close(w, c, false);
 }

@@ -23,9 +23,10 @@ void conn_end(struct worker *w, struct conn *c);
 /* Draining: idle ones end now. */
 void conn_drain(struct worker *w, struct conn *c);
 
-/* accept.c calls these; each may end c. */
-void conn_tunnel(struct worker *w, struct conn *c, const struct route *r, const char *name, size_t len); /* carries out a verdict */
-/* Refused before any upstream byte: said in the log with the name that was asked for and why. Ends c. */
+/* accept.c calls these; each may end c. conn_tunnel() carries out a verdict. */
+void conn_tunnel(struct worker *w, struct conn *c, const struct route *r, const char *name,
+                 size_t len);
+/* Refused before any upstream byte: the log says so, with the name asked for and why. Ends c. */
 void conn_block(struct worker *w, struct conn *c, const char *why);
 uint64_t conn_data(struct worker *w, const struct conn *c); /* what its events carry */
 
@@ -33,7 +34,10 @@ uint64_t conn_data(struct worker *w, const struct conn *c); /* what its events c
 void conn_connected(struct worker *w, struct conn *c);
 void conn_dial_failed(struct worker *w, struct conn *c, enum access_flag flag, const char *failure);
 
-/* The name the client asked for, as it will stand in the log. Exact keys of the policy cost nothing, others a name slot (without one: no name in the log). */
+/*
+ * The name the client asked for, as it will stand in the log. Exact keys of the policy cost
+ * nothing, others a name slot (without one: no name in the log).
+ */
 void conn_set_name(struct worker *w, struct conn *c, const char *name, size_t len);
 struct access_text conn_name(struct worker *w, const struct conn *c);
 /* Fills what connections and requests have in common in a log record. */
@@ -41,6 +45,7 @@ void conn_describe(struct worker *w, const struct conn *c, struct access_record 
 /* Counts it and puts it into the log. */
 void conn_finish_record(struct worker *w, struct access_record *r);
 /* The line of a tunnel, or of a connection that was never let through. */
-void conn_log(struct worker *w, struct conn *c, enum access_flag flag, const char *failure, const char *termination);
+void conn_log(struct worker *w, struct conn *c, enum access_flag flag, const char *failure,
+              const char *termination);
 
 #endif

@@ -42,7 +42,7 @@ struct access_text conn_name(struct worker *w, const struct conn *c)
 	if (c->name == NONE)
 		return (struct access_text){ NULL, 0 };
 	const uint8_t *at = c->flags & CONN_NAME_SLOT ? slab_at(&w->names, c->name)
-	                                              : conn_policy(w, c)->at[FORMAT_NAMES] + c->name;
+	                    : conn_policy(w, c)->at[FORMAT_NAMES] + c->name;
 	return (struct access_text){ (const char *)at + 1, at[0] };
 }
 
@@ -67,7 +67,8 @@ static void describe_cluster(struct worker *w, const struct conn *c, struct acce
 	struct policy_service s;
 
 	if (c->service == NONE) {
-		r->cluster = c->flags & CONN_PASSTHROUGH ? "PassthroughCluster" : "BlackHoleCluster";
+		r->cluster = c->flags & CONN_PASSTHROUGH ? "PassthroughCluster"
+		             : "BlackHoleCluster";
 		return;
 	}
 	policy_service(p, c->service, &s);
@@ -102,7 +103,8 @@ void conn_finish_record(struct worker *w, struct access_record *r)
 		worker_count(w, STAT_ACCESS_DROPPED, 1);
 }
 
-void conn_log(struct worker *w, struct conn *c, enum access_flag flag, const char *failure, const char *termination)
+void conn_log(struct worker *w, struct conn *c, enum access_flag flag, const char *failure,
+              const char *termination)
 {
 	struct access_record r;
 

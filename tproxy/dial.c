@@ -68,7 +68,8 @@ static bool address_allowed(struct worker *w, const struct conn *c, const struct
 		if (c->service == NONE)
 			return c->flags & CONN_PASSTHROUGH;
 		policy_service(conn_policy(w, c), c->service, &s);
-		return s.location == POLICY_INTERNAL || s.allow_private || s.enforcement == POLICY_AUDIT ||
+		return s.location == POLICY_INTERNAL || s.allow_private ||
+		       s.enforcement == POLICY_AUDIT ||
 		       w->policies[c->policy].shared->meta.enforcement == POLICY_AUDIT;
 	case ADDR_REFUSED:
 	default:
@@ -76,7 +77,8 @@ static bool address_allowed(struct worker *w, const struct conn *c, const struct
 	}
 }
 
-static void add(struct worker *w, const struct conn *c, struct dial *d, const struct addr *a, uint16_t port)
+static void add(struct worker *w, const struct conn *c, struct dial *d, const struct addr *a,
+                uint16_t port)
 {
 	if (d->n == DIAL_MAX)
 		return;
@@ -121,7 +123,8 @@ static void draw_endpoints(struct worker *w, struct conn *c, struct dial *d)
 	}
 }
 
-static void add_answer(struct worker *w, const struct conn *c, struct dial *d, const struct resolve_answer *a, uint16_t port)
+static void add_answer(struct worker *w, const struct conn *c, struct dial *d,
+                       const struct resolve_answer *a, uint16_t port)
 {
 	struct policy_service s;
 	uint32_t turn = 0;
@@ -129,7 +132,10 @@ static void add_answer(struct worker *w, const struct conn *c, struct dial *d, c
 	policy_service(conn_policy(w, c), c->service, &s);
 	if (a->n > 1 && s.resolution != POLICY_DNS_ROUND_ROBIN)
 		turn = worker_random(w);
-	/* Families alternate in the answer; each starts at a place of its own, so that load spreads and IPv6 still comes first. */
+	/*
+	 * Families alternate in the answer; each starts at a place of its own, so that load spreads
+	 * and IPv6 still comes first.
+	 */
 	struct addr by_family[2][RESOLVE_ADDRS_MAX];
 	uint32_t n[2] = { 0, 0 };
 	for (int i = 0; i < a->n; i++) {
@@ -143,7 +149,8 @@ static void add_answer(struct worker *w, const struct conn *c, struct dial *d, c
 }
 
 /* 1: asked and answered; 0: waits; -1: the table is full. */
-static int ask(struct worker *w, struct conn *c, struct dial *d, const char *name, size_t len, uint16_t port)
+static int ask(struct worker *w, struct conn *c, struct dial *d, const char *name, size_t len,
+               uint16_t port)
 {
 	struct resolve_answer a;
 
@@ -164,8 +171,12 @@ static int ask(struct worker *w, struct conn *c, struct dial *d, const char *nam
 	return 1;
 }
 
-/* resolution = none dials what the client chose; a service that lists addresses means these and no others, whatever name was said. */
-static void add_original(struct worker *w, const struct conn *c, struct dial *d, const struct policy_service *s)
+/*
+ * resolution = none dials what the client chose; a service that lists addresses means these and no
+ * others, whatever name was said.
+ */
+static void add_original(struct worker *w, const struct conn *c, struct dial *d,
+                         const struct policy_service *s)
 {
 	const struct policy *p = conn_policy(w, c);
 	bool listed = !s->cidrs.n;
@@ -183,8 +194,12 @@ static void add_original(struct worker *w, const struct conn *c, struct dial *d,
 	worker_count(w, STAT_ADDR_REFUSED, 1);
 }
 
-/* Turns the next source of addresses into candidates. 1: there may be some; 0: waits for the resolver; -1: no source is left. */
-static int more(struct worker *w, struct conn *c, struct dial *d, const struct policy_port *port, const char *name, size_t len)
+/*
+ * Turns the next source of addresses into candidates. 1: there may be some; 0: waits for the
+ * resolver; -1: no source is left.
+ */
+static int more(struct worker *w, struct conn *c, struct dial *d, const struct policy_port *port,
+                const char *name, size_t len)
 {
 	const struct policy *p = conn_policy(w, c);
 	struct policy_service s;
@@ -211,7 +226,10 @@ static int more(struct worker *w, struct conn *c, struct dial *d, const struct p
 		add_original(w, c, d, &s);
 		return 1;
 	}
-	/* Only a name that the policy lists is looked up: a service found by address or port goes by its own. */
+	/*
+	 * Only a name that the policy lists is looked up: a service found by address or port goes
+	 * by its own.
+	 */
 	if (c->key == NONE && s.first_host && s.first_host[0] && s.first_host[1] != '.') {
 		name = (const char *)s.first_host + 1;
 		len = s.first_host[0];
@@ -242,14 +260,18 @@ static int attempt(struct worker *w, struct conn *c, struct dial *d, uint8_t at)
 	uint32_t i = up_open(w, slab_index(&w->conns, c), &d->addrs[at], d->ports[at]);
 	if (i == NONE) {
 		d->last_errno = errno;
-		d->fail = errno == ENOBUFS || errno == EMFILE || errno == ENFILE ? FLAG_UO : FLAG_UF;
+		d->fail = errno == ENOBUFS || errno == EMFILE || errno == ENFILE ? FLAG_UO
+		          : FLAG_UF;
 		return -1;
 	}
 	struct up *u = up_at(w, i);
 	struct flow *f = &c->flow[UPWARD];
 	uint32_t before = f->len;
 	int sent = 0;
-	/* On short paths the handshake is already over: what can be sent now spares a wait. Bytes that went out mean it is connected. */
+	/*
+	 * On short paths the handshake is already over: what can be sent now spares a wait. Bytes
+	 * that went out mean it is connected.
+	 */
 	u->io |= IO_WRITE;
 	if (c->state == CONN_HTTP)
 		sent = exchange_send_early(w, c, u);
@@ -317,7 +339,8 @@ static void give_up(struct worker *w, struct conn *c, struct dial *d)
 }
 
 /* Starts attempts until one is under way, connected, or nothing is left. */
-static void proceed(struct worker *w, struct conn *c, const struct policy_port *port, const char *name, size_t len)
+static void proceed(struct worker *w, struct conn *c, const struct policy_port *port,
+                    const char *name, size_t len)
 {
 	struct dial *d = dial_of(w, c);
 
@@ -345,7 +368,8 @@ static void proceed(struct worker *w, struct conn *c, const struct policy_port *
 	}
 }
 
-void dial_start(struct worker *w, struct conn *c, const struct policy_port *port, const char *name, size_t len, bool pooled)
+void dial_start(struct worker *w, struct conn *c, const struct policy_port *port, const char *name,
+                size_t len, bool pooled)
 {
 	c->dial = slab_take(&w->dials);
 	if (c->dial == NONE) {
@@ -417,7 +441,7 @@ void dial_timeout(struct worker *w, struct conn *c)
 		give_up(w, c, d);
 		return;
 	}
-	/* The first attempt is slow: the next candidate runs beside it, or beside the faster of two. */
+	/* The first attempt is slow: the next candidate runs beside it, or the faster of two. */
 	if (d->next < d->n) {
 		int k = d->ups[0] == NONE ? 0 : d->ups[1] == NONE ? 1 : -1;
 		if (k >= 0 && attempt(w, c, d, d->next++) > 0)

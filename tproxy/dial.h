@@ -1,19 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reaching a service: from a decision to a connected upstream. Candidates come from the original destination, the service's endpoints or
- * the resolver; each passes the address rules before it is dialled; two may race (RFC 8305). The outcome is one call of conn_connected() or
- * conn_dial_failed(), possibly before dial_start() returns: the caller must not touch the connection afterwards.
+ * Reaching a service: from a decision to a connected upstream. Candidates come from the original
+ * destination, the service's endpoints or the resolver; each passes the address rules before it is
+ * dialled; two may race (RFC 8305). The outcome is one call of conn_connected() or
+ * conn_dial_failed(), possibly before dial_start() returns: the caller must not touch the
+ * connection afterwards.
  */
 #ifndef SLUICE_TPROXY_DIAL_H
 #define SLUICE_TPROXY_DIAL_H
 
 #include "tproxy/worker_state.h"
 
-/* c->service, key and flags are set. name (canonical, may be NULL): what the client asked for; looked up by resolution = dns or dynamic-dns when
- * it is what the service was found by (c->key). */
-void dial_start(struct worker *w, struct conn *c, const struct policy_port *port, const char *name, size_t len, bool pooled);
+/*
+ * c->service, key and flags are set. name (canonical, may be NULL): what the client asked for;
+ * looked up by resolution = dns or dynamic-dns when it is what the service was found by (c->key).
+ */
+void dial_start(struct worker *w, struct conn *c, const struct policy_port *port, const char *name,
+                size_t len, bool pooled);
 void dial_resolved(struct worker *w, struct conn *c, const struct resolve_answer *a);
-void dial_ready(struct worker *w, struct conn *c, struct up *u, uint32_t events); /* u is UP_CONNECTING */
+/* u is UP_CONNECTING. */
+void dial_ready(struct worker *w, struct conn *c, struct up *u, uint32_t events);
 void dial_timeout(struct worker *w, struct conn *c);
 void dial_cancel(struct worker *w, struct conn *c); /* gives everything back, calls nothing */
 

@@ -23,13 +23,19 @@ static bool owned(const ares_dns_rr_t *rr, const char *owner)
 	return name && ares_dns_rr_get_class(rr) == ARES_CLASS_IN && strcasecmp(name, owner) == 0;
 }
 
+static const ares_dns_rr_t *answer_at(const ares_dns_record_t *response, size_t i)
+{
+	return ares_dns_record_rr_get_const(response, ARES_SECTION_ANSWER, i);
+}
+
 /* The owner's next record of a type, from *at on. */
-static const ares_dns_rr_t *next_record(const ares_dns_record_t *response, const char *owner, ares_dns_rec_type_t type, size_t *at)
+static const ares_dns_rr_t *next_record(const ares_dns_record_t *response, const char *owner,
+                                        ares_dns_rec_type_t type, size_t *at)
 {
 	size_t n = ares_dns_record_rr_cnt(response, ARES_SECTION_ANSWER);
 
 	while (*at < n) {
-		const ares_dns_rr_t *rr = ares_dns_record_rr_get_const(response, ARES_SECTION_ANSWER, (*at)++);
+		const ares_dns_rr_t *rr = answer_at(response, (*at)++);
 		if (rr && ares_dns_rr_get_type(rr) == type && owned(rr, owner))
 			return rr;
 	}
@@ -64,11 +70,14 @@ static void add(struct dns_result *r, bool v6, const void *bytes)
 		memcpy(to + r->n++ * size, bytes, size);
 }
 
-static void read_addresses(const ares_dns_record_t *response, const char *owner, bool v6, struct dns_result *r)
+static void read_addresses(const ares_dns_record_t *response, const char *owner, bool v6,
+                           struct dns_result *r)
 {
 	const ares_dns_rr_t *rr;
+	ares_dns_rec_type_t type = v6 ? ARES_REC_TYPE_AAAA : ARES_REC_TYPE_A;
+	size_t at = 0;
 
-	for (size_t at = 0; (rr = next_record(response, owner, v6 ? ARES_REC_TYPE_AAAA : ARES_REC_TYPE_A, &at));) {
+	while ((rr = next_record(response, owner, type, &at))) {
 		const void *bytes = v6 ? (const void *)ares_dns_rr_get_addr6(rr, ARES_RR_AAAA_ADDR)
 		                       : (const void *)ares_dns_rr_get_addr(rr, ARES_RR_A_ADDR);
 		if (!bytes)
@@ -83,12 +92,14 @@ static uint32_t negative_ttl(const ares_dns_record_t *response, uint32_t max)
 {
 	size_t n = ares_dns_record_rr_cnt(response, ARES_SECTION_AUTHORITY);
 	uint32_t ttl = DNS_TTL_NO_SOA;
+	const ares_dns_rr_t *rr;
 
 	for (size_t i = 0; i < n; i++) {
-		const ares_dns_rr_t *rr = ares_dns_record_rr_get_const(response, ARES_SECTION_AUTHORITY, i);
+		rr = ares_dns_record_rr_get_const(response, ARES_SECTION_AUTHORITY, i);
 		if (!rr || ares_dns_rr_get_type(rr) != ARES_REC_TYPE_SOA)
 			continue;
-		ttl = least(ttl_of(ares_dns_rr_get_ttl(rr)), ttl_of(ares_dns_rr_get_u32(rr, ARES_RR_SOA_MINIMUM)));
+		ttl = least(ttl_of(ares_dns_rr_get_ttl(rr)),
+		            ttl_of(ares_dns_rr_get_u32(rr, ARES_RR_SOA_MINIMUM)));
 		break;
 	}
 	ttl = least(ttl, max);
@@ -101,14 +112,15 @@ static bool about(const ares_dns_record_t *response, const char *name)
 	size_t n = ares_dns_record_rr_cnt(response, ARES_SECTION_ANSWER);
 
 	for (size_t i = 0; i < n; i++) {
-		const ares_dns_rr_t *rr = ares_dns_record_rr_get_const(response, ARES_SECTION_ANSWER, i);
+		const ares_dns_rr_t *rr = answer_at(response, i);
 		if (rr && owned(rr, name))
 			return true;
 	}
 	return n == 0;
 }
 
-void dns_answer_read(const ares_dns_record_t *response, const char *name, bool v6, uint32_t negative_max, struct dns_result *r)
+void dns_answer_read(const ares_dns_record_t *response, const char *name, bool v6,
+                     uint32_t negative_max, struct dns_result *r)
 {
 	ares_dns_rcode_t rcode = ares_dns_record_get_rcode(response);
 	const char *owner;

@@ -25,10 +25,12 @@ struct dns_result {
 };
 
 /*
- * Reads the A or AAAA records of a canonical name out of the answer section: those of the name itself or of where its CNAMEs lead (RFC 1034 3.6.2), the
- * first RESOLVE_ADDRS_MAX different ones, with the least TTL on the way. Without any, the TTL is that of the SOA (RFC 2308 5), at most negative_max. Nothing
- * else in the response counts.
+ * Reads the A or AAAA records of a canonical name out of the answer section: those of the name
+ * itself or of where its CNAMEs lead (RFC 1034 3.6.2), the first RESOLVE_ADDRS_MAX different ones,
+ * with the least TTL on the way. Without any, the TTL is that of the SOA (RFC 2308 5), 1 s at
+ * least, negative_max at most. Nothing else in the response counts.
  */
-void dns_answer_read(const ares_dns_record_t *response, const char *name, bool v6, uint32_t negative_max, struct dns_result *r);
+void dns_answer_read(const ares_dns_record_t *response, const char *name, bool v6,
+                     uint32_t negative_max, struct dns_result *r);
 
 #endif

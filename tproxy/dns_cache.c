@@ -13,7 +13,7 @@ struct block {
 	uint8_t bytes[BLOCK_BYTES];
 };
 
-/* Most names with a few addresses fit into one or two blocks; only a full table of long ones must drop entries for room. */
+/* A name with a few addresses fits into one or two blocks. */
 #define BLOCKS_PER_ENTRY 3
 #define BLOCKS_MIN       16
 
@@ -34,7 +34,8 @@ int dns_cache_init(struct dns_cache *c, uint32_t n, const uint64_t key[static 2]
 	memcpy(c->key, key, sizeof(c->key));
 	for (int k = 0; k < 2; k++)
 		c->idle[k] = (struct dns_lru){ DNS_NONE, DNS_NONE };
-	void *m = mmap(NULL, buckets_size(c), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *m = mmap(NULL, buckets_size(c), PROT_READ | PROT_WRITE,
+	               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (m == MAP_FAILED)
 		return -1;
 	c->buckets = m;
@@ -69,11 +70,11 @@ static void sip_round(uint64_t v[static 4])
 	v[2] += v[1]; v[1] = rotate(v[1], 17) ^ v[2]; v[2] = rotate(v[2], 32);
 }
 
-/* SipHash-1-3 (Aumasson, Bernstein 2012): clients choose names, and the hash that the policy uses has no secret. */
+/* SipHash-1-3 (Aumasson, Bernstein 2012): clients choose names; the policy's hash has no secret. */
 static uint32_t hash_of(const struct dns_cache *c, const char *name, size_t len)
 {
 	uint64_t v[4] = { c->key[0] ^ 0x736f6d6570736575, c->key[1] ^ 0x646f72616e646f6d,
-	                  c->key[0] ^ 0x6c7967656e657261, c->key[1] ^ 0x7465646279746573 };
+		          c->key[0] ^ 0x6c7967656e657261, c->key[1] ^ 0x7465646279746573 };
 	size_t left = len;
 
 	for (; left >= 8; left -= 8, name += 8) {
@@ -114,7 +115,8 @@ static size_t piece(size_t at, size_t len)
 	return len < room ? len : room;
 }
 
-static void chain_read(const struct dns_cache *c, const struct dns_entry *e, size_t at, void *to, size_t len)
+static void chain_read(const struct dns_cache *c, const struct dns_entry *e, size_t at, void *to,
+                       size_t len)
 {
 	uint32_t b = e->block;
 
@@ -125,7 +127,8 @@ static void chain_read(const struct dns_cache *c, const struct dns_entry *e, siz
 	}
 }
 
-static void chain_write(struct dns_cache *c, const struct dns_entry *e, size_t at, const void *from, size_t len)
+static void chain_write(struct dns_cache *c, const struct dns_entry *e, size_t at, const void *from,
+                        size_t len)
 {
 	uint32_t b = e->block;
 
@@ -136,7 +139,8 @@ static void chain_write(struct dns_cache *c, const struct dns_entry *e, size_t a
 	}
 }
 
-static bool chain_is(const struct dns_cache *c, const struct dns_entry *e, const char *name, size_t len)
+static bool chain_is(const struct dns_cache *c, const struct dns_entry *e, const char *name,
+                     size_t len)
 {
 	uint32_t b = e->block;
 
@@ -280,7 +284,8 @@ size_t dns_cache_name(const struct dns_cache *c, uint32_t i, char name[static NA
 	return e->name_len;
 }
 
-int dns_cache_store(struct dns_cache *c, uint32_t i, const uint8_t (*v6)[16], uint8_t n6, const uint8_t (*v4)[4], uint8_t n4)
+int dns_cache_store(struct dns_cache *c, uint32_t i, const uint8_t (*v6)[16], uint8_t n6,
+                    const uint8_t (*v4)[4], uint8_t n4)
 {
 	struct dns_entry *e = dns_cache_at(c, i);
 	const uint8_t half = RESOLVE_ADDRS_MAX / 2;
@@ -288,7 +293,8 @@ int dns_cache_store(struct dns_cache *c, uint32_t i, const uint8_t (*v6)[16], ui
 	if (n6 + n4 > RESOLVE_ADDRS_MAX) {
 		uint8_t keep6 = n4 > half ? half : (uint8_t)(RESOLVE_ADDRS_MAX - n4);
 		n6 = n6 < keep6 ? n6 : keep6;
-		n4 = (uint8_t)(RESOLVE_ADDRS_MAX - n6) < n4 ? (uint8_t)(RESOLVE_ADDRS_MAX - n6) : n4;
+		uint8_t keep4 = (uint8_t)(RESOLVE_ADDRS_MAX - n6);
+		n4 = n4 < keep4 ? n4 : keep4;
 	}
 	e->n6 = e->n4 = 0;
 	if (!chain_resize(c, e, e->name_len + 16u * n6 + 4u * n4)) {

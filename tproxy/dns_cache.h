@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is known of host names: a table of fixed size, keyed by canonical name. An entry's name and addresses lie in a chain of
- * small blocks, so that an entry costs what it holds. Entries that nobody holds make room for new ones, least recently used
- * first, those without addresses before those with. No I/O, no clock.
+ * What is known of host names: a table of fixed size, keyed by canonical name. An entry's name and
+ * addresses lie in a chain of small blocks, so that an entry costs what it holds. Entries that
+ * nobody holds make room for new ones, least recently used first, those without addresses before
+ * those with. No I/O, no clock.
  */
 #ifndef SLUICE_TPROXY_DNS_CACHE_H
 #define SLUICE_TPROXY_DNS_CACHE_H
@@ -67,15 +68,17 @@ uint32_t dns_cache_add(struct dns_cache *c, const char *name, size_t len);
 /* Writes an entry's name and a NUL; returns its length. */
 size_t dns_cache_name(const struct dns_cache *c, uint32_t i, char name[static NAME_SIZE]);
 
-/* An entry that is held stays; one that is not is the newest of the idle ones. Both may be called twice. */
+/* What is held stays; what is let go becomes the newest idle entry. Both may be called twice. */
 void dns_cache_hold(struct dns_cache *c, uint32_t i);
 void dns_cache_idle(struct dns_cache *c, uint32_t i);
 
 /*
- * Replaces the addresses of a held entry; both counts up to RESOLVE_ADDRS_MAX. Of more than RESOLVE_ADDRS_MAX in all, each family keeps its
- * first ones. 0, or -1: no room, and the entry has none.
+ * Replaces the addresses of a held entry; both counts up to RESOLVE_ADDRS_MAX. Of more than
+ * RESOLVE_ADDRS_MAX in all, each family keeps its first ones. 0, or -1: no room, and the entry has
+ * none.
  */
-int dns_cache_store(struct dns_cache *c, uint32_t i, const uint8_t (*v6)[16], uint8_t n6, const uint8_t (*v4)[4], uint8_t n4);
+int dns_cache_store(struct dns_cache *c, uint32_t i, const uint8_t (*v6)[16], uint8_t n6,
+                    const uint8_t (*v4)[4], uint8_t n4);
 /* Fills a->n and a->addrs, families alternating, IPv6 first. */
 void dns_cache_load(const struct dns_cache *c, uint32_t i, struct resolve_answer *a);
 

@@ -8,7 +8,7 @@
 
 #include <ares.h>
 
-/* c-ares wants 128 KiB for every socket that it reads from, and touches only the first pages of it. */
+/* c-ares wants 128 KiB for each socket that it reads from, and touches only the first pages. */
 #define BUFFER_SIZE (160 * 1024)
 #define BUFFER_COST 4096
 
@@ -51,7 +51,7 @@ static void heap_give(void *p)
 
 int dns_heap_open(void)
 {
-	if (ares_library_init_mem(ARES_LIB_INIT_ALL, heap_take, heap_give, heap_resize) != ARES_SUCCESS)
+	if (ares_library_init_mem(ARES_LIB_INIT_ALL, heap_take, heap_give, heap_resize) != 0)
 		return -1;
 	atomic_fetch_add(&limit, DNS_HEAP_MAX);
 	return 0;

@@ -2,9 +2,10 @@
 /*
  * The memory that c-ares uses: one account for the process, since c-ares has one allocator for it.
  *
- * c-ares 1.34 does not survive every failed allocation: an answer for which there is no memory leaves its query behind, with a
- * pointer to a connection that is freed. So lookups are refused while there is still memory for those under way,
- * and after a refused allocation all queries are cancelled before anything else is done.
+ * c-ares 1.34 does not survive every failed allocation: an answer for which there is no memory
+ * leaves its query behind, with a pointer to a connection that is freed. So lookups are refused
+ * while there is still memory for those under way, and after a refused allocation all queries are
+ * cancelled before anything else is done.
  */
 #ifndef SLUICE_TPROXY_DNS_HEAP_H
 #define SLUICE_TPROXY_DNS_HEAP_H
@@ -16,7 +17,7 @@
 #define DNS_HEAP_TIGHT (1024 * 1024)
 #define DNS_HEAP_MAX   (4 * 1024 * 1024)
 
-/* Starts c-ares, or adds one more resolver's share. 0, or -1. Not thread-safe, like c-ares's own. */
+/* Starts c-ares, or adds one more resolver's share. 0, or -1. Not thread-safe, as c-ares is not. */
 int dns_heap_open(void);
 void dns_heap_close(void);
 

@@ -7,18 +7,19 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define HEADER         12    /* bytes; RFC 1035 4.1 */
+#define HEADER         12 /* bytes; RFC 1035 4.1 */
 #define QUESTION_MIN   5
 #define RECORD_MIN     11
 #define DATAGRAM_MAX   4096  /* we say 1232 in EDNS */
-#define STREAM_AT_ONCE 16384 /* less than c-ares has room for, or it reads on until the stream is empty */
+#define STREAM_AT_ONCE 16384 /* less than c-ares has room for, or it reads on */
 
 static ares_socket_t sock_open(int domain, int type, int protocol, void *ctx)
 {
 	const struct dns_sockets *s = ctx;
 	int fd = socket(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
 
-	if (fd >= 0 && s->mark && setsockopt(fd, SOL_SOCKET, SO_MARK, &s->mark, sizeof(s->mark)) < 0) {
+	if (fd >= 0 && s->mark &&
+	    setsockopt(fd, SOL_SOCKET, SO_MARK, &s->mark, sizeof(s->mark)) < 0) {
 		int e = errno;
 		close(fd);
 		errno = e;
@@ -34,7 +35,8 @@ static int sock_close(ares_socket_t fd, void *ctx)
 }
 
 /* Sizes, devices and TCP Fast Open: none of them is wanted. */
-static int sock_option(ares_socket_t fd, ares_socket_opt_t option, const void *value, ares_socklen_t len, void *ctx)
+static int sock_option(ares_socket_t fd, ares_socket_opt_t option, const void *value,
+                       ares_socklen_t len, void *ctx)
 {
 	(void)fd;
 	(void)option;
@@ -45,14 +47,16 @@ static int sock_option(ares_socket_t fd, ares_socket_opt_t option, const void *v
 	return -1;
 }
 
-static int sock_connect(ares_socket_t fd, const struct sockaddr *to, ares_socklen_t len, unsigned int flags, void *ctx)
+static int sock_connect(ares_socket_t fd, const struct sockaddr *to, ares_socklen_t len,
+                        unsigned int flags, void *ctx)
 {
 	(void)flags;
 	(void)ctx;
 	return connect(fd, to, len);
 }
 
-static ares_ssize_t sock_send(ares_socket_t fd, const void *bytes, size_t len, int flags, const struct sockaddr *to, ares_socklen_t to_len, void *ctx)
+static ares_ssize_t sock_send(ares_socket_t fd, const void *bytes, size_t len, int flags,
+                              const struct sockaddr *to, ares_socklen_t to_len, void *ctx)
 {
 	(void)ctx;
 	return sendto(fd, bytes, len, flags | MSG_NOSIGNAL, to, to_len);
@@ -64,18 +68,24 @@ static size_t get_be16(const uint8_t *b)
 }
 
 /*
- * A response (QR) to a standard query (opcode 0) with one question, and with no more records than there is room for: c-ares takes memory for as
- * many as the header says.
+ * A response (QR) to a standard query (opcode 0) with one question, and with no more records than
+ * there is room for: c-ares takes memory for as many as the header says.
  */
 static bool plausible(const uint8_t *b, ares_ssize_t len)
 {
-	if (len < HEADER + QUESTION_MIN || len > DATAGRAM_MAX || (b[2] & 0xf8) != 0x80 || get_be16(b + 4) != 1)
+	if (len < HEADER + QUESTION_MIN || len > DATAGRAM_MAX || (b[2] & 0xf8) != 0x80 ||
+	    get_be16(b + 4) != 1)
 		return false;
-	return (get_be16(b + 6) + get_be16(b + 8) + get_be16(b + 10)) * RECORD_MIN <= (size_t)len - HEADER - QUESTION_MIN;
+	return (get_be16(b + 6) + get_be16(b + 8) + get_be16(b + 10)) * RECORD_MIN <=
+	       (size_t)len - HEADER - QUESTION_MIN;
 }
 
-/* c-ares reads until it is told that there is no more, and takes an empty datagram for one of undefined length. */
-static ares_ssize_t sock_receive(ares_socket_t fd, void *to, size_t room, int flags, struct sockaddr *from, ares_socklen_t *from_len, void *ctx)
+/*
+ * c-ares reads until it is told that there is no more, and takes an empty datagram for one of
+ * undefined length.
+ */
+static ares_ssize_t sock_receive(ares_socket_t fd, void *to, size_t room, int flags,
+                                 struct sockaddr *from, ares_socklen_t *from_len, void *ctx)
 {
 	struct dns_sockets *s = ctx;
 
@@ -96,9 +106,14 @@ static ares_ssize_t sock_receive(ares_socket_t fd, void *to, size_t room, int fl
 int dns_sockets_use(ares_channel_t *channel, struct dns_sockets *s)
 {
 	static const struct ares_socket_functions_ex functions = {
-		.version = 1, .flags = ARES_SOCKFUNC_FLAG_NONBLOCKING,
-		.asocket = sock_open, .aclose = sock_close, .asetsockopt = sock_option, .aconnect = sock_connect,
-		.arecvfrom = sock_receive, .asendto = sock_send,
+		.version = 1,
+		.flags = ARES_SOCKFUNC_FLAG_NONBLOCKING,
+		.asocket = sock_open,
+		.aclose = sock_close,
+		.asetsockopt = sock_option,
+		.aconnect = sock_connect,
+		.arecvfrom = sock_receive,
+		.asendto = sock_send,
 	};
 
 	s->budget = DNS_SOCKETS_BUDGET;

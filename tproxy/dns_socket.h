@@ -15,8 +15,9 @@ struct dns_sockets {
 #define DNS_SOCKETS_BUDGET 64
 
 /*
- * Makes the channel use non-blocking, close-on-exec sockets that carry the mark, or none at all. Datagrams that cannot be a response to one question
- * never reach c-ares. *s outlives the channel. 0, or -1.
+ * Makes the channel use non-blocking, close-on-exec sockets that carry the mark, or none at all.
+ * Datagrams that cannot be a response to one question never reach c-ares. *s outlives the channel.
+ * 0, or -1.
  */
 int dns_sockets_use(ares_channel_t *channel, struct dns_sockets *s);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The listing of live connections: asked for by the control thread, written by each worker, gathered here. */
+/* Lists live connections: the control thread asks, each worker writes, here it is gathered. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -38,8 +38,8 @@ static void drop(struct dump *d)
 static const char *state_name(const struct conn *c)
 {
 	static const char *const names[] = {
-		[CONN_FREE] = "free", [CONN_SNIFF] = "sniff", [CONN_DIAL] = "dial", [CONN_RELAY] = "relay",
-		[CONN_HTTP] = "http", [CONN_LINGER] = "linger",
+		[CONN_FREE] = "free", [CONN_SNIFF] = "sniff", [CONN_DIAL] = "dial",
+		[CONN_RELAY] = "relay", [CONN_HTTP] = "http", [CONN_LINGER] = "linger",
 	};
 	return c->state == CONN_HTTP && c->exchange == NONE ? "keepalive" : names[c->state];
 }
@@ -59,11 +59,14 @@ static int write_line(struct worker *w, const struct conn *c, char *out, size_t 
 	addr_port_format(&c->dst, c->dport, dst);
 	if (c->up != NONE)
 		addr_port_format(&r.up_addr, r.up_port, up);
-	return snprintf(out, room, "%u.%" PRIu32 " %s %s %s %.*s %s %s|%u||%s%.*s %" PRIu64 " %" PRIu64 " %" PRId64 "\n",
+	return snprintf(out, room,
+	                "%u.%" PRIu32 " %s %s %s %.*s %s %s|%u||%s%.*s"
+	                " %" PRIu64 " %" PRIu64 " %" PRId64 "\n",
 	                w->number, slab_index(&w->conns, c), state_name(c), src, dst,
 	                name.len ? (int)name.len : 1, name.len ? name.s : "-", up,
 	                r.cluster ? r.cluster : "outbound", r.cluster_port,
-	                r.cluster_wildcard ? "*" : "", (int)r.cluster_host.len, r.cluster_host.len ? r.cluster_host.s : "",
+	                r.cluster_wildcard ? "*" : "", (int)r.cluster_host.len,
+	                r.cluster_host.len ? r.cluster_host.s : "",
 	                c->flow[UPWARD].bytes, c->flow[DOWNWARD].bytes, r.duration_ms);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The life of an HTTP exchange: its head, the decision, what is answered by us, the log line, what comes next. */
+/* The life of an HTTP exchange: head, decision, answers of our own, log line, what comes next. */
 #include "tproxy/exchange.h"
 
 #include <errno.h>
@@ -15,11 +15,6 @@
 #define DISCARD_MAX (1u << 20) /* of a refused request's body, so that its connection can be kept */
 #define LINGER_MS   2000
 
-static struct flow_end down_end(struct conn *c)
-{
-	return (struct flow_end){ c->fd, &c->io };
-}
-
 /* Logging */
 
 static struct access_text text_of(struct worker *w, const struct exchange *x, struct http_slice s)
@@ -27,8 +22,9 @@ static struct access_text text_of(struct worker *w, const struct exchange *x, st
 	return (struct access_text){ exchange_bytes(w, x) + s.at, s.len };
 }
 
-static void log_exchange(struct worker *w, struct conn *c, struct exchange *x, enum access_flag flag,
-                         const char *details, const char *failure, const char *termination)
+static void log_exchange(struct worker *w, struct conn *c, struct exchange *x,
+                         enum access_flag flag, const char *details, const char *failure,
+                         const char *termination)
 {
 	struct access_record r;
 
@@ -65,7 +61,8 @@ static void log_exchange(struct worker *w, struct conn *c, struct exchange *x, e
 	c->flow[UPWARD].bytes = c->flow[DOWNWARD].bytes = 0;
 }
 
-void exchange_log_upgraded(struct worker *w, struct conn *c, enum access_flag flag, const char *termination)
+void exchange_log_upgraded(struct worker *w, struct conn *c, enum access_flag flag,
+                           const char *termination)
 {
 	struct exchange *x = exchange_of(w, c);
 
@@ -165,12 +162,14 @@ static void linger(struct worker *w, struct conn *c)
 	conn_want_again(w, c);
 }
 
-void exchange_abort(struct worker *w, struct conn *c, enum access_flag flag, const char *termination)
+void exchange_abort(struct worker *w, struct conn *c, enum access_flag flag,
+                    const char *termination)
 {
 	struct exchange *x = exchange_of(w, c);
 
 	if (x->parsed)
-		log_exchange(w, c, x, flag, x->head_done ? "via_upstream" : NULL, NULL, termination);
+		log_exchange(w, c, x, flag, x->head_done ? "via_upstream" : NULL, NULL,
+		             termination);
 	conn_close(w, c, true);
 }
 
@@ -200,13 +199,14 @@ static void next(struct worker *w, struct conn *c, struct exchange *x)
 
 /* Answers */
 
-/* May end c. */
-void exchange_answer(struct worker *w, struct conn *c, struct exchange *x, int status, enum access_flag flag,
-                   const char *details, const char *failure, const char *termination)
+void exchange_answer(struct worker *w, struct conn *c, struct exchange *x, int status,
+                     enum access_flag flag, const char *details, const char *failure,
+                     const char *termination)
 {
 	bool discardable = x->phase != EXCHANGE_RUN && x->rq.framing == HTTP_BODY_LENGTH &&
 	                   x->rq.length <= DISCARD_MAX && !x->rq.expect_continue;
-	bool keep = x->parsed && x->rq.keep_alive && !w->draining && (x->rq_body.done || discardable);
+	bool keep = x->parsed && x->rq.keep_alive && !w->draining &&
+	            (x->rq_body.done || discardable);
 	int64_t now = (w->loop.now_ms + w->wall_offset_ms) / 1000;
 	char head[512];
 	size_t n = http_direct_response(status, !keep, now, head, sizeof(head));
@@ -215,7 +215,7 @@ void exchange_answer(struct worker *w, struct conn *c, struct exchange *x, int s
 	x->direct = c->service == NONE && !(c->flags & CONN_PASSTHROUGH);
 	x->close_client = !keep;
 	log_exchange(w, c, x, flag, details, failure, termination);
-	if (flow_send(w, &c->flow[DOWNWARD], down_end(c), head, n) < 0) {
+	if (flow_send(w, &c->flow[DOWNWARD], flow_down(c), head, n) < 0) {
 		conn_close(w, c, true);
 		return;
 	}
@@ -269,7 +269,8 @@ static void complete(struct worker *w, struct conn *c, struct exchange *x)
 }
 
 /* The upstream broke. Before the response's head the client gets one of ours. May end c. */
-static void upstream_failed(struct worker *w, struct conn *c, struct exchange *x, enum access_flag flag, const char *why)
+static void upstream_failed(struct worker *w, struct conn *c, struct exchange *x,
+                            enum access_flag flag, const char *why)
 {
 	if (x->head_done) {
 		exchange_abort(w, c, flag, why);
@@ -289,7 +290,8 @@ static void upgraded(struct worker *w, struct conn *c, struct exchange *x)
 	c->flags |= CONN_UPGRADED;
 	f->flags = 0;
 	f->bytes = rest;
-	if (rest && flow_send(w, f, (struct flow_end){ u->fd, &u->io }, exchange_bytes(w, x) + x->body_at, rest) < 0) {
+	if (rest && flow_send(w, f, flow_up(w, c),
+	                      exchange_bytes(w, x) + x->body_at, rest) < 0) {
 		exchange_log_upgraded(w, c, FLAG_UC, "upstream_reset");
 		conn_close(w, c, true);
 		return;
@@ -320,7 +322,8 @@ static void settle(struct worker *w, struct conn *c, struct exchange *x, enum bo
 		release_upstream(w, c, false);
 		x->phase = EXCHANGE_DIAL;
 		x->head_sent = false;
-		dial_start(w, c, c->service == NONE ? NULL : &x->port, x->rq.host_len ? x->rq.host : NULL, x->rq.host_len, false);
+		dial_start(w, c, c->service == NONE ? NULL : &x->port,
+		           x->rq.host_len ? x->rq.host : NULL, x->rq.host_len, false);
 		return;
 	case BODY_AGAIN:
 		conn_want_again(w, c);
@@ -341,7 +344,7 @@ static void run_turn(struct worker *w, struct conn *c, struct exchange *x)
 		up = exchange_pump_request(w, c, x);
 		if (up == BODY_DONE)
 			x->rq_body.done = true;
-	} else if (flow_flush(w, &c->flow[UPWARD], (struct flow_end){ u->fd, &u->io }) < 0) {
+	} else if (flow_flush(w, &c->flow[UPWARD], flow_up(w, c)) < 0) {
 		up = BODY_UP_FAILED;
 	}
 	/* A server may answer and close without reading on: its answer counts. */
@@ -368,14 +371,15 @@ static void run_turn(struct worker *w, struct conn *c, struct exchange *x)
 	}
 	io_arm(w, c->fd, &c->io, conn_data(w, c));
 	io_arm(w, u->fd, &u->io, loop_data(EVENT_UP, u->generation, c->up));
-	timer_set(&w->loop, &c->timer, x->head_done || !x->rq_body.done ? w->config->idle_ms : w->config->response_ms);
+	timer_set(&w->loop, &c->timer,
+	          x->head_done || !x->rq_body.done ? w->config->idle_ms : w->config->response_ms);
 	settle(w, c, x, down);
 }
 
 void exchange_turn(struct worker *w, struct conn *c)
 {
 	if (c->flags & CONN_CLOSING) {
-		int r = flow_flush(w, &c->flow[DOWNWARD], down_end(c));
+		int r = flow_flush(w, &c->flow[DOWNWARD], flow_down(c));
 		if (r < 0)
 			conn_close(w, c, true);
 		else if (r > 0)
@@ -384,7 +388,7 @@ void exchange_turn(struct worker *w, struct conn *c)
 	}
 	if (c->exchange == NONE || exchange_of(w, c)->phase == EXCHANGE_HEAD) {
 		/* An answer that the client has not taken yet goes before the next request. */
-		int r = flow_flush(w, &c->flow[DOWNWARD], down_end(c));
+		int r = flow_flush(w, &c->flow[DOWNWARD], flow_down(c));
 		if (r < 0) {
 			conn_close(w, c, true);
 			return;
@@ -419,12 +423,15 @@ void exchange_connected(struct worker *w, struct conn *c)
 		settle(w, c, x, r);
 }
 
-void exchange_dial_failed(struct worker *w, struct conn *c, enum access_flag flag, const char *failure)
+void exchange_dial_failed(struct worker *w, struct conn *c, enum access_flag flag,
+                          const char *failure)
 {
 	struct exchange *x = exchange_of(w, c);
 
-	exchange_answer(w, c, x, 503, flag, flag == FLAG_UH ? "no_healthy_upstream" : "upstream_reset_before_response_started",
-	       failure, NULL);
+	exchange_answer(w, c, x, 503, flag,
+	                flag == FLAG_UH ? "no_healthy_upstream"
+	                : "upstream_reset_before_response_started",
+	                failure, NULL);
 }
 
 void exchange_timeout(struct worker *w, struct conn *c)
@@ -443,7 +450,8 @@ void exchange_timeout(struct worker *w, struct conn *c)
 		return;
 	case EXCHANGE_RUN:
 		worker_count(w, STAT_CX_IDLE_TIMEOUT, 1);
-		upstream_failed(w, c, x, FLAG_UT, x->head_done ? "stream_idle_timeout" : "response_timeout");
+		upstream_failed(w, c, x, FLAG_UT,
+		                x->head_done ? "stream_idle_timeout" : "response_timeout");
 		return;
 	case EXCHANGE_DISCARD:
 		conn_close(w, c, true);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * HTTP on a connection: one exchange is one request and its response. Heads are read whole, checked, and written anew; bodies are
- * passed on with framing of our own. A request is decided alone: what an earlier one on the connection was allowed says nothing about it.
+ * HTTP on a connection: one exchange is one request and its response. Heads are read whole,
+ * checked, and written anew; bodies are passed on with framing of our own. A request is decided
+ * alone: what an earlier one on the connection was allowed says nothing about it.
  */
 #ifndef SLUICE_TPROXY_EXCHANGE_H
 #define SLUICE_TPROXY_EXCHANGE_H
@@ -53,12 +54,15 @@ void exchange_adopt(struct worker *w, struct conn *c);
 /* Goes on with whatever can be done; c may be gone afterwards. */
 void exchange_turn(struct worker *w, struct conn *c);
 void exchange_connected(struct worker *w, struct conn *c);
-void exchange_dial_failed(struct worker *w, struct conn *c, enum access_flag flag, const char *failure);
+void exchange_dial_failed(struct worker *w, struct conn *c, enum access_flag flag,
+                          const char *failure);
 void exchange_timeout(struct worker *w, struct conn *c);
 /* The connection ends in the middle: logs the exchange. */
-void exchange_abort(struct worker *w, struct conn *c, enum access_flag flag, const char *termination);
+void exchange_abort(struct worker *w, struct conn *c, enum access_flag flag,
+                    const char *termination);
 /* An upgraded connection has ended. */
-void exchange_log_upgraded(struct worker *w, struct conn *c, enum access_flag flag, const char *termination);
+void exchange_log_upgraded(struct worker *w, struct conn *c, enum access_flag flag,
+                           const char *termination);
 void exchange_free(struct worker *w, struct conn *c);
 
 /* Between exchange.c and its parts. */
@@ -73,14 +77,16 @@ static inline char *exchange_bytes(struct worker *w, const struct exchange *x)
 	return (char *)buffer_at(w, x->in);
 }
 
-bool exchange_take(struct worker *w, struct conn *c, uint32_t in, uint32_t in_len); /* false: none is free */
+/* False: none is free. */
+bool exchange_take(struct worker *w, struct conn *c, uint32_t in, uint32_t in_len);
 /* A direct response, logged; the connection is kept where that is safe. May end c. */
-void exchange_answer(struct worker *w, struct conn *c, struct exchange *x, int status, enum access_flag flag,
-                     const char *details, const char *failure, const char *termination);
+void exchange_answer(struct worker *w, struct conn *c, struct exchange *x, int status,
+                     enum access_flag flag, const char *details, const char *failure,
+                     const char *termination);
 
 /* exchange_head.c. Both may end c. */
 void exchange_read_head(struct worker *w, struct conn *c, struct exchange *x);
-/* Between requests: a readable client needs an exchange again. False: none is to be had now. */
+/* Between requests: a readable client needs an exchange again. False: none now, c may be gone. */
 bool exchange_begin(struct worker *w, struct conn *c);
 
 enum body_result {
@@ -96,10 +102,16 @@ enum body_result {
 
 /* exchange_request.c: the head to upstream, then the body. */
 enum body_result exchange_send_head(struct worker *w, struct conn *c, struct exchange *x);
-/* For dial.c: a connection that may be open already is tried with the head of a request without a body. 1: sent; 0: not open yet; -1: errno. */
+/*
+ * For dial.c: a connection that may be open already is tried with the head of a request without a
+ * body. 1: sent; 0: not open yet; -1: errno.
+ */
 int exchange_send_early(struct worker *w, struct conn *c, struct up *u);
 enum body_result exchange_pump_request(struct worker *w, struct conn *c, struct exchange *x);
-/* exchange_response.c: the head to the client (1xx too), then the body. BODY_DONE with x->status 101: upgraded. */
+/*
+ * exchange_response.c: the head to the client (1xx too), then the body. BODY_DONE with x->status
+ * 101: upgraded.
+ */
 enum body_result exchange_pump_response(struct worker *w, struct conn *c, struct exchange *x);
 
 #endif

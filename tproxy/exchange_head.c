@@ -15,7 +15,8 @@ static void refuse(struct worker *w, struct conn *c, struct exchange *x, int err
 	stat_add(&w->stats.http[-error], 1);
 	x->parsed = false;
 	x->rq.framing = HTTP_BODY_NONE;
-	exchange_answer(w, c, x, http_error_status(error), FLAG_DPE, http_error_code(error), NULL, NULL);
+	exchange_answer(w, c, x, http_error_status(error), FLAG_DPE, http_error_code(error), NULL,
+	                NULL);
 }
 
 /* The decision. May end c. */
@@ -35,7 +36,8 @@ static void decide(struct worker *w, struct conn *c, struct exchange *x)
 	route_find(p, &q, &r);
 	stat_add(&w->stats.reason[r.reason], 1);
 	worker_count(w, STAT_RQ_TOTAL, 1);
-	x->route_name = r.verdict == ROUTE_SERVICE ? "default" : r.reason == ROUTE_WHY_AUDIT ? "audit" : "allow_any";
+	x->route_name = r.verdict == ROUTE_SERVICE ? "default"
+	                : r.reason == ROUTE_WHY_AUDIT ? "audit" : "allow_any";
 	if (r.verdict == ROUTE_SERVICE) {
 		c->service = r.service;
 		c->key = r.key ? (uint32_t)(r.key - p->at[FORMAT_NAMES]) : NONE;
@@ -50,7 +52,8 @@ static void decide(struct worker *w, struct conn *c, struct exchange *x)
 	} else {
 		worker_count(w, STAT_RQ_BLOCKED, 1);
 		x->route_name = "block_all";
-		exchange_answer(w, c, x, 502, FLAG_NONE, "direct_response", NULL, route_reason_code(r.reason));
+		exchange_answer(w, c, x, 502, FLAG_NONE, "direct_response", NULL,
+		                route_reason_code(r.reason));
 		return;
 	}
 	x->phase = EXCHANGE_DIAL;
@@ -100,12 +103,13 @@ static bool read_in(struct worker *w, struct conn *c, struct exchange *x)
 	return true;
 }
 
-/* May end c. */
 void exchange_read_head(struct worker *w, struct conn *c, struct exchange *x)
 {
 	for (;;) {
-		long n = x->in_len ? http_head_length(exchange_bytes(w, x), x->in_len, &x->scanned) : 0;
-		if (n < 0 || n > CONFIG_HTTP_HEAD_MAX || (n == 0 && x->in_len >= CONFIG_HTTP_HEAD_MAX)) {
+		long n = x->in_len ? http_head_length(exchange_bytes(w, x), x->in_len, &x->scanned)
+		         : 0;
+		if (n < 0 || n > CONFIG_HTTP_HEAD_MAX ||
+		    (n == 0 && x->in_len >= CONFIG_HTTP_HEAD_MAX)) {
 			refuse(w, c, x, n < 0 ? (int)n : HTTP_TOO_LARGE);
 			return;
 		}
@@ -118,7 +122,6 @@ void exchange_read_head(struct worker *w, struct conn *c, struct exchange *x)
 	}
 }
 
-/* Between requests: a readable client needs an exchange again. False: none is to be had now. May end c then. */
 bool exchange_begin(struct worker *w, struct conn *c)
 {
 	if (!flow_empty(&c->flow[DOWNWARD]) || !(c->io & IO_READ))

@@ -10,12 +10,6 @@
 #define READ_SIZE  (BUFFER_SIZE / 2) /* what is read at once of a body that is framed anew */
 #define TURN_STEPS 16
 
-static struct flow_end up_end(struct worker *w, struct conn *c)
-{
-	struct up *u = up_at(w, c->up);
-	return (struct flow_end){ u->fd, &u->io };
-}
-
 static const char *waiting(struct worker *w, const struct exchange *x)
 {
 	return exchange_bytes(w, x) + x->body_at;
@@ -54,10 +48,14 @@ static bool append_waiting(struct worker *w, struct exchange *x, char *out, size
 
 static bool body_over(const struct exchange_body *b)
 {
-	return b->framing == HTTP_BODY_NONE || (b->framing == HTTP_BODY_LENGTH ? b->left == 0 : b->chunked.done);
+	return b->framing == HTTP_BODY_NONE ||
+	       (b->framing == HTTP_BODY_LENGTH ? b->left == 0 : b->chunked.done);
 }
 
-/* A kept connection may have ended while the request was on its way; one that changes nothing may be asked again (RFC 9110 9.2.2). */
+/*
+ * A kept connection may have ended while the request was on its way; one that changes nothing may
+ * be asked again (RFC 9110 9.2.2).
+ */
 static enum body_result broken(struct worker *w, struct conn *c, struct exchange *x)
 {
 	if (up_at(w, c->up)->reused && x->rq.idempotent && x->rq.framing == HTTP_BODY_NONE)
@@ -72,13 +70,14 @@ enum body_result exchange_send_head(struct worker *w, struct conn *c, struct exc
 
 	if (x->head_sent)
 		return BODY_WAIT;
-	n = http_request_write(exchange_bytes(w, x), &x->rq, c->dport, x->upgrade, out, BUFFER_SIZE);
+	n = http_request_write(exchange_bytes(w, x), &x->rq, c->dport, x->upgrade, out,
+	                       BUFFER_SIZE);
 	if (!n)
 		return BODY_DOWN_INVALID;
 	if (!append_waiting(w, x, out + n, BUFFER_SIZE - n, &more))
 		return BODY_DOWN_INVALID;
 	up_at(w, c->up)->io |= IO_WRITE;
-	if (flow_send(w, &c->flow[UPWARD], up_end(w, c), out, n + more) < 0)
+	if (flow_send(w, &c->flow[UPWARD], flow_up(w, c), out, n + more) < 0)
 		return errno == ENOBUFS ? BODY_UP_FAILED : broken(w, c, x);
 	x->head_sent = true;
 	x->rq_body.done = body_over(&x->rq_body);
@@ -91,7 +90,8 @@ int exchange_send_early(struct worker *w, struct conn *c, struct up *u)
 
 	if (x->rq.framing != HTTP_BODY_NONE || w->buffers.used == w->buffers.cap)
 		return 0;
-	size_t n = http_request_write(exchange_bytes(w, x), &x->rq, c->dport, x->upgrade, (char *)w->scratch2, BUFFER_SIZE);
+	size_t n = http_request_write(exchange_bytes(w, x), &x->rq, c->dport, x->upgrade,
+	                              (char *)w->scratch2, BUFFER_SIZE);
 	if (!n)
 		return 0;
 	ssize_t sent = send(u->fd, w->scratch2, n, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -99,14 +99,18 @@ int exchange_send_early(struct worker *w, struct conn *c, struct up *u)
 		return sent == 0 || errno == EAGAIN || errno == EINTR ? 0 : -1;
 	if ((size_t)sent < n) {
 		u->io &= (uint8_t)~IO_WRITE;
-		if (flow_send(w, &c->flow[UPWARD], (struct flow_end){ u->fd, &u->io }, w->scratch2 + sent, n - (size_t)sent) < 0)
+		if (flow_send(w, &c->flow[UPWARD], (struct flow_end){ u->fd, &u->io },
+		              w->scratch2 + sent, n - (size_t)sent) < 0)
 			return -1;
 	}
 	x->head_sent = true;
 	return 1;
 }
 
-/* Bytes from the client for a chunked body: what it can hold is decoded, what comes behind it is kept for the next request. */
+/*
+ * Bytes from the client for a chunked body: what it can hold is decoded, what comes behind it is
+ * kept for the next request.
+ */
 static enum body_result chunked_step(struct worker *w, struct conn *c, struct exchange *x)
 {
 	struct exchange_body *b = &x->rq_body;
@@ -134,7 +138,7 @@ static enum body_result chunked_step(struct worker *w, struct conn *c, struct ex
 	}
 	if (!append_waiting(w, x, out, BUFFER_SIZE, &n))
 		return BODY_DOWN_INVALID;
-	if (n && flow_send(w, &c->flow[UPWARD], up_end(w, c), out, n) < 0)
+	if (n && flow_send(w, &c->flow[UPWARD], flow_up(w, c), out, n) < 0)
 		return BODY_UP_FAILED;
 	return b->chunked.done ? BODY_DONE : BODY_AGAIN;
 }
@@ -142,7 +146,7 @@ static enum body_result chunked_step(struct worker *w, struct conn *c, struct ex
 static enum body_result pump_chunked(struct worker *w, struct conn *c, struct exchange *x)
 {
 	for (int i = 0; i < TURN_STEPS; i++) {
-		int r = flow_flush(w, &c->flow[UPWARD], up_end(w, c));
+		int r = flow_flush(w, &c->flow[UPWARD], flow_up(w, c));
 		if (r <= 0)
 			return r < 0 ? BODY_UP_FAILED : BODY_WAIT;
 		if (w->buffers.used == w->buffers.cap) {
@@ -164,16 +168,17 @@ static enum body_result pump_length(struct worker *w, struct conn *c, struct exc
 
 	while (x->body_at < x->in_len && b->left) {
 		size_t n;
-		int r = flow_flush(w, f, up_end(w, c));
+		int r = flow_flush(w, f, flow_up(w, c));
 		if (r <= 0)
 			return r < 0 ? BODY_UP_FAILED : BODY_WAIT;
 		if (!append_waiting(w, x, (char *)w->scratch2, BUFFER_SIZE, &n))
 			return BODY_DOWN_INVALID;
-		if (flow_send(w, f, up_end(w, c), w->scratch2, n) < 0)
+		if (flow_send(w, f, flow_up(w, c), w->scratch2, n) < 0)
 			return BODY_UP_FAILED;
 	}
 	before = b->left;
-	enum flow_result r = flow_pump(w, f, (struct flow_end){ c->fd, &c->io }, up_end(w, c), &b->left);
+	enum flow_result r = flow_pump(w, f, flow_down(c), flow_up(w, c),
+	                               &b->left);
 	b->bytes += before - b->left;
 	switch (r) {
 	case FLOW_DONE: return b->left ? BODY_DOWN_FAILED : BODY_DONE;
@@ -187,5 +192,6 @@ static enum body_result pump_length(struct worker *w, struct conn *c, struct exc
 
 enum body_result exchange_pump_request(struct worker *w, struct conn *c, struct exchange *x)
 {
-	return x->rq_body.framing == HTTP_BODY_CHUNKED ? pump_chunked(w, c, x) : pump_length(w, c, x);
+	return x->rq_body.framing == HTTP_BODY_CHUNKED ? pump_chunked(w, c, x)
+	       : pump_length(w, c, x);
 }

@@ -11,25 +11,19 @@
 #define TURN_STEPS  16
 #define INTERIM_MAX 8
 
-static struct flow_end down_end(struct conn *c)
-{
-	return (struct flow_end){ c->fd, &c->io };
-}
-
-static struct flow_end up_end(struct worker *w, struct conn *c)
-{
-	struct up *u = up_at(w, c->up);
-	return (struct flow_end){ u->fd, &u->io };
-}
-
-/* Bytes of the body in its new framing, to out. Returns how many of in were used, or -1: the framing is wrong. */
-static long transform(struct exchange_body *b, const char *in, size_t len, char *out, size_t room, size_t *n)
+/*
+ * Bytes of the body in its new framing, to out. Returns how many of in were used, or -1: the
+ * framing is wrong.
+ */
+static long transform(struct exchange_body *b, const char *in, size_t len, char *out, size_t room,
+                      size_t *n)
 {
 	*n = 0;
 	if (b->framing == HTTP_BODY_NONE)
 		return 0;
 	if (b->framing == HTTP_BODY_CHUNKED) {
-		long used = http_chunked_feed(&b->chunked, in, len, b->promised == HTTP_BODY_CHUNKED, out, room, n);
+		long used = http_chunked_feed(&b->chunked, in, len,
+		                              b->promised == HTTP_BODY_CHUNKED, out, room, n);
 		if (used < 0)
 			return -1;
 		b->bytes += b->chunked.used;
@@ -83,7 +77,8 @@ static long read_up(struct worker *w, struct conn *c, void *to, size_t room)
 	return n;
 }
 
-static void plan_body(struct worker *w, struct exchange *x, const struct http_response *rs, enum http_framing promised)
+static void plan_body(struct worker *w, struct exchange *x, const struct http_response *rs,
+                      enum http_framing promised)
 {
 	struct exchange_body *b = &x->rs_body;
 
@@ -116,7 +111,9 @@ static int pass_head(struct worker *w, struct exchange *x, const char *head, siz
 	/* HTTP/1.0 knows no interim responses. */
 	if (interim && !x->rq.minor)
 		return 0;
-	wrote = http_response_write(head, &rs, x->rq.minor, x->close_client && !interim && rs.status != 101, &promised, out, room);
+	wrote = http_response_write(head, &rs, x->rq.minor,
+	                            x->close_client && !interim && rs.status != 101, &promised, out,
+	                            room);
 	if (!wrote)
 		return -1;
 	*n += wrote;
@@ -127,10 +124,11 @@ static int pass_head(struct worker *w, struct exchange *x, const char *head, siz
 }
 
 /*
- * Heads in data: interim ones are passed on, the final one with what is already here of the body. Returns bytes used, *done when
- * the final head was among them; -1: refused.
+ * Heads in data: interim ones are passed on, the final one with what is already here of the body.
+ * Returns bytes used, *failed when the client did not get them; -1: refused.
  */
-static long pass_heads(struct worker *w, struct conn *c, struct exchange *x, const char *data, size_t len, bool *failed)
+static long pass_heads(struct worker *w, struct conn *c, struct exchange *x, const char *data,
+                       size_t len, bool *failed)
 {
 	size_t at = 0, n = 0, more;
 
@@ -147,7 +145,8 @@ static long pass_heads(struct worker *w, struct conn *c, struct exchange *x, con
 	}
 	if (x->head_done && x->status != 101 && at < len) {
 		/* A buffer must be able to hold all of it, framing included. */
-		size_t take = BUFFER_SIZE - n > HTTP_CHUNK_SLACK ? BUFFER_SIZE - n - HTTP_CHUNK_SLACK : 0;
+		size_t take = BUFFER_SIZE - n > HTTP_CHUNK_SLACK
+		              ? BUFFER_SIZE - n - HTTP_CHUNK_SLACK : 0;
 		long used = transform(&x->rs_body, data + at, take < len - at ? take : len - at,
 		                      (char *)w->scratch2 + n, SCRATCH_SIZE - n, &more);
 		if (used < 0)
@@ -155,7 +154,7 @@ static long pass_heads(struct worker *w, struct conn *c, struct exchange *x, con
 		n += more;
 		at += (size_t)used;
 	}
-	if (n && flow_send(w, &c->flow[DOWNWARD], down_end(c), w->scratch2, n) < 0)
+	if (n && flow_send(w, &c->flow[DOWNWARD], flow_down(c), w->scratch2, n) < 0)
 		*failed = true;
 	return (long)at;
 }
@@ -173,11 +172,12 @@ static bool stash(struct worker *w, struct exchange *x, const char *data, size_t
 }
 
 /* Bytes behind the final head that found no place: of an upgraded protocol, or of the body. */
-static enum body_result behind_head(struct worker *w, struct conn *c, struct exchange *x, const char *data, size_t len)
+static enum body_result behind_head(struct worker *w, struct conn *c, struct exchange *x,
+                                    const char *data, size_t len)
 {
 	if (x->status == 101) {
 		c->flow[DOWNWARD].bytes = len;
-		if (len && flow_send(w, &c->flow[DOWNWARD], down_end(c), data, len) < 0)
+		if (len && flow_send(w, &c->flow[DOWNWARD], flow_down(c), data, len) < 0)
 			return BODY_DOWN_FAILED;
 		return BODY_DONE;
 	}
@@ -201,7 +201,7 @@ static enum body_result pump_head(struct worker *w, struct conn *c, struct excha
 	if (got == 0)
 		return BODY_WAIT;
 	if (got < 0) {
-		/* A kept connection that ended before it said a word: the request may go out again. */
+		/* A kept connection ended before it said a word: the request may go out again. */
 		bool untouched = !x->rs_len && !x->interim && up_at(w, c->up)->reused;
 		if (untouched && x->rq.idempotent && x->rq.framing == HTTP_BODY_NONE)
 			return BODY_RETRY;
@@ -226,11 +226,12 @@ static enum body_result pump_plain(struct worker *w, struct conn *c, struct exch
 	struct exchange_body *b = &x->rs_body;
 	struct flow *f = &c->flow[DOWNWARD];
 	uint64_t before = f->bytes;
-	enum flow_result r = flow_pump(w, f, up_end(w, c), down_end(c), &b->left);
+	enum flow_result r = flow_pump(w, f, flow_up(w, c), flow_down(c), &b->left);
 
 	b->bytes += f->bytes - before;
 	switch (r) {
-	case FLOW_DONE: return b->framing == HTTP_BODY_CLOSE || !b->left ? BODY_DONE : BODY_UP_FAILED;
+	case FLOW_DONE:
+		return b->framing == HTTP_BODY_CLOSE || !b->left ? BODY_DONE : BODY_UP_FAILED;
 	case FLOW_BUDGET: return BODY_AGAIN;
 	case FLOW_SOURCE_FAILED: return BODY_UP_FAILED;
 	case FLOW_SINK_FAILED: return BODY_DOWN_FAILED;
@@ -245,7 +246,7 @@ static enum body_result framed_end(struct worker *w, struct conn *c, struct exch
 	if (x->rs_body.framing != HTTP_BODY_CLOSE)
 		return BODY_UP_FAILED;
 	x->rs_body.framing = HTTP_BODY_NONE;
-	if (flow_send(w, &c->flow[DOWNWARD], down_end(c), "0\r\n\r\n", 5) < 0)
+	if (flow_send(w, &c->flow[DOWNWARD], flow_down(c), "0\r\n\r\n", 5) < 0)
 		return BODY_DOWN_FAILED;
 	return BODY_AGAIN;
 }
@@ -278,7 +279,7 @@ static enum body_result framed_step(struct worker *w, struct conn *c, struct exc
 	if ((size_t)used < len)
 		x->reusable = false;
 	f->bytes += n;
-	if (n && flow_send(w, f, down_end(c), w->scratch2, n) < 0)
+	if (n && flow_send(w, f, flow_down(c), w->scratch2, n) < 0)
 		return BODY_DOWN_FAILED;
 	return BODY_AGAIN;
 }
@@ -286,7 +287,7 @@ static enum body_result framed_step(struct worker *w, struct conn *c, struct exc
 static enum body_result pump_framed(struct worker *w, struct conn *c, struct exchange *x)
 {
 	for (int i = 0; i < TURN_STEPS; i++) {
-		int r = flow_flush(w, &c->flow[DOWNWARD], down_end(c));
+		int r = flow_flush(w, &c->flow[DOWNWARD], flow_down(c));
 		if (r <= 0)
 			return r < 0 ? BODY_DOWN_FAILED : BODY_WAIT;
 		if (body_over(&x->rs_body))
@@ -307,7 +308,7 @@ enum body_result exchange_pump_response(struct worker *w, struct conn *c, struct
 	struct exchange_body *b = &x->rs_body;
 
 	while (!x->head_done) {
-		int sent = flow_flush(w, &c->flow[DOWNWARD], down_end(c));
+		int sent = flow_flush(w, &c->flow[DOWNWARD], flow_down(c));
 		if (sent <= 0)
 			return sent < 0 ? BODY_DOWN_FAILED : BODY_WAIT;
 		if (w->buffers.used + 1 >= w->buffers.cap && x->rs_buf == NONE) {
@@ -318,8 +319,9 @@ enum body_result exchange_pump_response(struct worker *w, struct conn *c, struct
 		if (r != BODY_AGAIN)
 			return r;
 	}
-	if (x->rs_buf == NONE && (b->framing == HTTP_BODY_LENGTH ||
-	                          (b->framing == HTTP_BODY_CLOSE && b->promised == HTTP_BODY_CLOSE))) {
+	if (x->rs_buf == NONE &&
+	    (b->framing == HTTP_BODY_LENGTH ||
+	     (b->framing == HTTP_BODY_CLOSE && b->promised == HTTP_BODY_CLOSE))) {
 		if (b->framing == HTTP_BODY_CLOSE)
 			b->left = UINT64_MAX;
 		return pump_plain(w, c, x);

@@ -109,7 +109,8 @@ static int64_t map_next(const uint64_t *map, uint32_t slots, uint32_t from)
 static int64_t next_visit(const struct loop *l)
 {
 	int64_t fine = map_next(l->fine_map, LOOP_FINE, (l->tick + 1) % LOOP_FINE);
-	int64_t coarse = map_next(l->coarse_map, LOOP_COARSE, (l->tick / LOOP_FINE + 1) % LOOP_COARSE);
+	int64_t coarse = map_next(l->coarse_map, LOOP_COARSE,
+	                          (l->tick / LOOP_FINE + 1) % LOOP_COARSE);
 
 	if (fine >= 0)
 		fine += 1;

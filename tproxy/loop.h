@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The event loop of a worker: epoll, edge-triggered, and a coarse timer wheel. Callbacks may remove any descriptor and any timer: an
- * event carries {kind, generation, index} instead of a pointer, and its owner ignores generations that are over.
+ * The event loop of a worker: epoll, edge-triggered, and a coarse timer wheel. Callbacks may remove
+ * any descriptor and any timer: an event carries {kind, generation, index} instead of a pointer,
+ * and its owner ignores generations that are over.
  */
 #ifndef SLUICE_TPROXY_LOOP_H
 #define SLUICE_TPROXY_LOOP_H
@@ -26,7 +27,8 @@ struct loop {
 	int64_t base_ms;
 	uint32_t tick;                  /* visited up to here */
 	struct timer *fine[LOOP_FINE], *coarse[LOOP_COARSE];
-	uint64_t fine_map[LOOP_FINE / 64], coarse_map[LOOP_COARSE / 64]; /* may say "something" of an empty slot, never the reverse */
+	/* May say "something" of an empty slot, never the reverse. */
+	uint64_t fine_map[LOOP_FINE / 64], coarse_map[LOOP_COARSE / 64];
 };
 
 int loop_init(struct loop *l); /* 0, or -1 with errno */
@@ -38,13 +40,19 @@ static inline uint64_t loop_data(unsigned kind, uint32_t generation, uint32_t in
 	return (uint64_t)(kind & 15) << 60 | (uint64_t)(generation & 0x0fffffff) << 32 | index;
 }
 static inline unsigned loop_kind(uint64_t data) { return (unsigned)(data >> 60); }
-static inline uint32_t loop_generation(uint64_t data) { return (uint32_t)(data >> 32) & 0x0fffffff; }
 static inline uint32_t loop_index(uint64_t data) { return (uint32_t)data; }
+static inline uint32_t loop_generation(uint64_t data)
+{
+	return (uint32_t)(data >> 32) & 0x0fffffff;
+}
 
 int loop_add(struct loop *l, int fd, uint32_t events, uint64_t data);
 void loop_remove(struct loop *l, int fd);
 
-/* Waits at most max_ms (-1: for ever) or until the next timer; updates now_ms. Returns events as epoll_wait. */
+/*
+ * Waits at most max_ms (-1: for ever) or until the next timer; updates now_ms. Returns events as
+ * epoll_wait.
+ */
 int loop_wait(struct loop *l, struct epoll_event *events, int n, int max_ms);
 /* Calls fire for each timer that is due, unset before the call. */
 void loop_run_timers(struct loop *l, void (*fire)(void *ctx, struct timer *t), void *ctx);

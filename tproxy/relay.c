@@ -12,7 +12,7 @@
 #define PIPE_SIZE   (CONFIG_PIPE_SIZE * 1024u)
 #define TURN_STEPS  16                          /* reads or splices before others get their turn */
 
-/* An eighth of the buffers is kept from what has only just begun, so that what is under way can end. */
+/* An eighth of the buffers is kept from what has just begun, so that what is under way can end. */
 static uint32_t reserve(const struct worker *w)
 {
 	return w->buffers.cap / 8;
@@ -213,8 +213,9 @@ static int splice_in(struct worker *w, struct flow *f, struct flow_end from, uin
 	return 1;
 }
 
-/* No place for what the sink may not take: it is looked at first, and taken as far as it could be sent. */
-static int peek_write(struct worker *w, struct flow *f, struct flow_end from, struct flow_end to, uint64_t *left, size_t n)
+/* No place for what the sink may leave: it is looked at first, and taken as far as it was sent. */
+static int peek_write(struct worker *w, struct flow *f, struct flow_end from, struct flow_end to,
+                      uint64_t *left, size_t n)
 {
 	ssize_t sent = send_some(to, w->scratch, n);
 
@@ -227,7 +228,8 @@ static int peek_write(struct worker *w, struct flow *f, struct flow_end from, st
 	return 1;
 }
 
-static int read_write(struct worker *w, struct flow *f, struct flow_end from, struct flow_end to, uint64_t *left)
+static int read_write(struct worker *w, struct flow *f, struct flow_end from, struct flow_end to,
+                      uint64_t *left)
 {
 	size_t want = *left < READ_SIZE ? (size_t)*left : READ_SIZE;
 	bool scarce = w->buffers.cap - w->buffers.used <= reserve(w) / 2;
@@ -266,7 +268,8 @@ static int drain_held(struct worker *w, struct flow *f, struct flow_end to)
 	return r ? 1 : RESULT(FLOW_WAIT);
 }
 
-static int step(struct worker *w, struct flow *f, struct flow_end from, struct flow_end to, uint64_t *left)
+static int step(struct worker *w, struct flow *f, struct flow_end from, struct flow_end to,
+                uint64_t *left)
 {
 	int r = drain_held(w, f, to);
 	if (r != 1)
@@ -282,7 +285,8 @@ static int step(struct worker *w, struct flow *f, struct flow_end from, struct f
 	return read_write(w, f, from, to, left);
 }
 
-enum flow_result flow_pump(struct worker *w, struct flow *f, struct flow_end from, struct flow_end to, uint64_t *left)
+enum flow_result flow_pump(struct worker *w, struct flow *f, struct flow_end from,
+                           struct flow_end to, uint64_t *left)
 {
 	enum flow_result result = FLOW_BUDGET;
 

@@ -12,12 +12,12 @@
 
 #include "tproxy/dns_heap.h"
 
-#define TIMEOUT_MS     2000
-#define STALE_SECONDS  3600
-#define EVENTS         16
-#define DNS_PORT       53
-#define SICK_MS        100
-#define REFRESH_SHARE  10 /* the last tenth of a TTL */
+#define TIMEOUT_MS    2000
+#define STALE_SECONDS 3600
+#define EVENTS        16
+#define DNS_PORT      53
+#define SICK_MS       100
+#define REFRESH_SHARE 10 /* the last tenth of a TTL */
 
 static struct waiter *waiter_at(const struct resolver *r, uint32_t i)
 {
@@ -43,7 +43,7 @@ static uint32_t waiter_add(struct resolver *r, uint32_t entry, uint64_t id)
 		return i;
 	struct waiter *w = waiter_at(r, i);
 	uint32_t *head = head_of(r, entry), *bucket = bucket_of(r, id);
-	*w = (struct waiter){ .next = *head, .prev = SLAB_NONE, .bucket_next = *bucket, .entry = entry, .id = id };
+	*w = (struct waiter){ *head, SLAB_NONE, *bucket, entry, id };
 	if (*head != SLAB_NONE)
 		waiter_at(r, *head)->prev = i;
 	*head = i;
@@ -120,7 +120,8 @@ static enum ready answerable(const struct resolver *r, const struct dns_entry *e
 		return READY_ANSWER;
 	if (r->now_ms < e->retry_ms)
 		return READY_LATE;
-	if (e->lookup != DNS_NONE && entry_usable(r, e) && r->now_ms - lookup_at(r, e->lookup)->started_ms >= RESOLVE_STALE_MS)
+	if (e->lookup != DNS_NONE && entry_usable(r, e) &&
+	    r->now_ms - lookup_at(r, e->lookup)->started_ms >= RESOLVE_STALE_MS)
 		return READY_LATE;
 	return READY_NO;
 }
@@ -165,7 +166,14 @@ static int wait_for(struct resolver *r, uint32_t i, uint64_t waiter)
 	return -1;
 }
 
-int resolver_ask(struct resolver *r, const char *name, size_t len, uint64_t waiter, int64_t now_ms, struct resolve_answer *a)
+static void entry_init(struct dns_entry *e)
+{
+	e->lookup = DNS_NONE;
+	e->waiters = SLAB_NONE;
+}
+
+int resolver_ask(struct resolver *r, const char *name, size_t len, uint64_t waiter, int64_t now_ms,
+                 struct resolve_answer *a)
 {
 	enum ready how = READY_NO;
 
@@ -181,7 +189,7 @@ int resolver_ask(struct resolver *r, const char *name, size_t len, uint64_t wait
 	} else {
 		i = dns_cache_add(&r->cache, name, len);
 		if (i != DNS_NONE)
-			dns_cache_at(&r->cache, i)->lookup = dns_cache_at(&r->cache, i)->waiters = DNS_NONE;
+			entry_init(dns_cache_at(&r->cache, i));
 	}
 	if (how != READY_NO)
 		return answer_at_once(r, i, how, a);
@@ -208,7 +216,7 @@ void resolver_cancel(struct resolver *r, uint64_t waiter)
 	}
 }
 
-/* Callbacks may ask again and cancel; entries that become ready meanwhile wait for the next turn. */
+/* Callbacks may ask again and cancel; what becomes ready meanwhile waits for the next turn. */
 static void deliver(struct resolver *r)
 {
 	struct resolve_answer a;
@@ -233,7 +241,10 @@ static void deliver(struct resolver *r)
 	}
 }
 
-/* After a refused allocation nothing is safe but to cancel all queries, which takes a little memory itself. False: none was to be had. */
+/*
+ * After a refused allocation nothing is safe but to cancel all queries, which takes a little memory
+ * itself. False: none was to be had.
+ */
 static bool recover(struct resolver *r)
 {
 	if (r->refusals != dns_heap_refusals()) {
@@ -264,8 +275,8 @@ void resolver_run(struct resolver *r, int64_t now_ms)
 		if (events[i].events & ~(uint32_t)EPOLLOUT)
 			fds[i].events |= ARES_FD_EVENT_READ;
 	}
-	if (!r->sick)
-		ares_process_fds(r->channel, n > 0 ? fds : NULL, n > 0 ? (size_t)n : 0, ARES_PROCESS_FLAG_SKIP_NON_FD);
+	if (!r->sick && n > 0)
+		ares_process_fds(r->channel, fds, (size_t)n, ARES_PROCESS_FLAG_SKIP_NON_FD);
 	if (recover(r))
 		ares_process_fds(r->channel, NULL, 0, ARES_PROCESS_FLAG_NONE);
 	lookups_expire(r);
@@ -304,10 +315,11 @@ void resolver_stats(const struct resolver *r, struct resolver_stats *s)
 static void on_socket(void *ctx, ares_socket_t fd, int readable, int writable)
 {
 	const struct resolver *r = ctx;
-	struct epoll_event ev = { .events = (readable ? EPOLLIN : 0) | (writable ? EPOLLOUT : 0), .data.fd = fd };
+	uint32_t want = (readable ? EPOLLIN : 0) | (writable ? EPOLLOUT : 0);
+	struct epoll_event ev = { .events = want, .data.fd = fd };
 
 	/* A socket that cannot be waited for costs its queries their timeout. */
-	if (!ev.events)
+	if (!want)
 		epoll_ctl(r->epoll, EPOLL_CTL_DEL, fd, NULL);
 	else if (epoll_ctl(r->epoll, EPOLL_CTL_ADD, fd, &ev) < 0 && errno == EEXIST)
 		epoll_ctl(r->epoll, EPOLL_CTL_MOD, fd, &ev);
@@ -326,27 +338,35 @@ static int set_servers(ares_channel_t *channel, const struct resolve_config *c)
 	return ares_set_servers_ports_csv(channel, list);
 }
 
-/* Everything that files or the environment could say is said here, but for the servers when the configuration names none. */
+/* All that files and environment could say is said here, but for servers if we know none. */
 static int open_channel(struct resolver *r, const struct resolve_config *c)
 {
 	uint16_t port = c->port ? c->port : DNS_PORT;
+	int ms = (int)(c->timeout_ms && c->timeout_ms < INT_MAX ? c->timeout_ms : TIMEOUT_MS);
+	int servers = c->n_nameservers ? ARES_OPT_RESOLVCONF : 0;
 	char no_hosts[] = "b", no_file[] = "/dev/null";
 	struct ares_options o = {
-		.flags = ARES_FLAG_EDNS | ARES_FLAG_NOSEARCH | (c->n_nameservers ? 0 : ARES_FLAG_NO_DFLT_SVR),
-		.timeout = (int)(c->timeout_ms && c->timeout_ms < INT_MAX ? c->timeout_ms : TIMEOUT_MS),
-		.tries = RESOLVE_TRIES, .udp_port = port, .tcp_port = port, .lookups = no_hosts, .resolvconf_path = no_file,
-		.sock_state_cb = on_socket, .sock_state_cb_data = r,
-		/* One port for the A and the AAAA query of a name, never for another name's (RFC 5452 9.2). */
+		.flags =
+			ARES_FLAG_EDNS | ARES_FLAG_NOSEARCH | (servers ? 0 : ARES_FLAG_NO_DFLT_SVR),
+		.timeout = ms,
+		.maxtimeout = ms,
+		.tries = RESOLVE_TRIES,
+		.udp_port = port,
+		.tcp_port = port,
+		.lookups = no_hosts,
+		.resolvconf_path = no_file,
+		.sock_state_cb = on_socket,
+		.sock_state_cb_data = r,
+		/* A port for a name's A and AAAA queries, never for two names' (RFC 5452 9.2). */
 		.udp_max_queries = 2,
 	};
-	int set = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_MAXTIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_UDP_PORT | ARES_OPT_TCP_PORT |
-	          ARES_OPT_LOOKUPS | ARES_OPT_DOMAINS | ARES_OPT_SOCK_STATE_CB | ARES_OPT_UDP_MAX_QUERIES | ARES_OPT_QUERY_CACHE | ARES_OPT_NOROTATE;
+	int set = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_MAXTIMEOUTMS | ARES_OPT_TRIES |
+	          ARES_OPT_UDP_PORT | ARES_OPT_TCP_PORT | ARES_OPT_LOOKUPS | ARES_OPT_DOMAINS |
+	          ARES_OPT_SOCK_STATE_CB | ARES_OPT_UDP_MAX_QUERIES | ARES_OPT_QUERY_CACHE |
+	          ARES_OPT_NOROTATE | servers;
 
-	o.maxtimeout = o.timeout;
-	if (c->n_nameservers)
-		set |= ARES_OPT_RESOLVCONF;
 	int e = ares_init_options(&r->channel, &o, set);
-	if (e == ARES_SUCCESS && c->n_nameservers)
+	if (e == ARES_SUCCESS && servers)
 		e = set_servers(r->channel, c);
 	if (e == ARES_SUCCESS && dns_sockets_use(r->channel, &r->sockets) < 0)
 		e = ARES_EFORMERR;
@@ -363,7 +383,8 @@ static int open_tables(struct resolver *r, const struct resolve_config *c)
 {
 	uint64_t key[2];
 
-	if (getrandom(key, sizeof(key), 0) != sizeof(key) || dns_cache_init(&r->cache, c->entries, key) < 0 ||
+	if (getrandom(key, sizeof(key), 0) != sizeof(key) ||
+	    dns_cache_init(&r->cache, c->entries, key) < 0 ||
 	    slab_init(&r->waiters, sizeof(struct waiter), c->waiters) < 0 ||
 	    slab_init(&r->lookups, sizeof(struct lookup), RESOLVE_LOOKUPS_MAX) < 0)
 		return -1;
@@ -371,24 +392,41 @@ static int open_tables(struct resolver *r, const struct resolve_config *c)
 	return r->epoll < 0 || open_channel(r, c) < 0 ? -1 : 0;
 }
 
+static int64_t stale_ms(uint32_t seconds)
+{
+	if (seconds == RESOLVE_STALE_NEVER)
+		return 0;
+	return (int64_t)(seconds ? seconds : STALE_SECONDS) * 1000;
+}
+
 struct resolver *resolver_open(const struct resolve_config *c, int64_t now_ms)
 {
 	struct resolver sizes = { .mask = 0 };
 
-	if (!c->done || !c->waiters || c->waiters > INT32_MAX || c->n_nameservers > RESOLVE_NAMESERVERS_MAX) {
+	if (!c->done || !c->waiters || c->waiters > INT32_MAX ||
+	    c->n_nameservers > RESOLVE_NAMESERVERS_MAX) {
 		errno = EINVAL;
 		return NULL;
 	}
 	while (sizes.mask < c->waiters - 1)
 		sizes.mask = sizes.mask << 1 | 1;
-	struct resolver *r = mmap(NULL, size_of(&sizes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	struct resolver *r = mmap(NULL, size_of(&sizes), PROT_READ | PROT_WRITE,
+	                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (r == MAP_FAILED)
 		return NULL;
 	*r = (struct resolver){
-		.done = c->done, .ctx = c->ctx, .negative_ttl_max = c->negative_ttl_max,
-		.stale_max_ms = c->stale_max == RESOLVE_STALE_NEVER ? 0 : (int64_t)(c->stale_max ? c->stale_max : STALE_SECONDS) * 1000,
-		.sockets.mark = c->mark, .epoll = -1, .now_ms = now_ms, .due_ms = RESOLVE_NEVER, .mask = sizes.mask,
-		.buckets = (uint32_t *)(r + 1), .ready = DNS_NONE, .delivered = SLAB_NONE,
+		.done = c->done,
+		.ctx = c->ctx,
+		.negative_ttl_max = c->negative_ttl_max,
+		.stale_max_ms = stale_ms(c->stale_max),
+		.sockets.mark = c->mark,
+		.epoll = -1,
+		.now_ms = now_ms,
+		.due_ms = RESOLVE_NEVER,
+		.buckets = (uint32_t *)(r + 1),
+		.mask = sizes.mask,
+		.ready = DNS_NONE,
+		.delivered = SLAB_NONE,
 	};
 	if (dns_heap_open() < 0) {
 		munmap(r, size_of(r));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Asynchronous name resolution with a cache, one resolver per worker; c-ares asks. Not thread-safe; a resolver belongs to one thread.
- * All tables are sized at init; a full table refuses the newest. One look-up yields the set that is dialled.
+ * Asynchronous name resolution with a cache, one resolver per worker; c-ares asks. Not thread-safe;
+ * a resolver belongs to one thread. All tables are sized at init; a full table refuses the newest.
+ * One look-up yields the set that is dialled.
  */
 #ifndef SLUICE_TPROXY_RESOLVE_H
 #define SLUICE_TPROXY_RESOLVE_H
@@ -26,22 +27,23 @@ enum resolve_status {
 
 struct resolve_answer {
 	enum resolve_status status;
-	bool stale;                             /* out of date, served because no server answers (RFC 8767) */
+	bool stale; /* out of date, served because no server answers (RFC 8767) */
 	uint8_t n;
-	struct addr addrs[RESOLVE_ADDRS_MAX];   /* in the order received, IPv6 and IPv4 interleaved, IPv6 first (RFC 8305 4) */
+	/* In the order received, IPv6 and IPv4 interleaved, IPv6 first (RFC 8305 4). */
+	struct addr addrs[RESOLVE_ADDRS_MAX];
 };
 
 struct resolve_config {
-	const struct addr *nameservers; /* n_nameservers of them, up to RESOLVE_NAMESERVERS_MAX; 0: /etc/resolv.conf, read at init */
-	size_t n_nameservers;
+	const struct addr *nameservers;
+	size_t n_nameservers;           /* 0: those of /etc/resolv.conf, read at init */
 	uint16_t port;                  /* of the nameservers; 0: 53 */
 	uint32_t entries;               /* cache entries, 256 B of address space each */
 	uint32_t waiters;               /* look-ups that may wait at one time */
 	uint32_t mark;                  /* SO_MARK of the sockets; 0: none */
 	uint32_t negative_ttl_max;      /* seconds; answers without a SOA are kept 5 s */
-	uint32_t stale_max;             /* seconds an expired answer may be served; 0: 3600; RESOLVE_STALE_NEVER */
+	uint32_t stale_max;             /* seconds to serve an expired answer; 0: 3600; or _NEVER */
 	uint32_t timeout_ms;            /* per try; 0: 2000; 2 tries */
-	/* Called from resolve_run() and only from there. May call resolve_ask() and resolve_cancel(). */
+	/* Called by resolver_run() only. May call resolver_ask() and resolver_cancel(). */
 	void (*done)(void *ctx, uint64_t waiter, const struct resolve_answer *a);
 	void *ctx;
 };
@@ -49,8 +51,9 @@ struct resolve_config {
 struct resolver;
 
 /*
- * NULL with errno; EDESTADDRREQ: /etc/resolv.conf names no server (127.0.0.1 is never assumed: an application may be listening there). Opens
- * /etc/resolv.conf (before any sandbox), and nothing later. One thread at a time may open or close resolvers.
+ * NULL with errno; EDESTADDRREQ: /etc/resolv.conf names no server (127.0.0.1 is never assumed: an
+ * application may be listening there). Opens /etc/resolv.conf (before any sandbox), and nothing
+ * later. One thread at a time may open or close resolvers.
  */
 struct resolver *resolver_open(const struct resolve_config *c, int64_t now_ms);
 void resolver_close(struct resolver *r);
@@ -63,16 +66,24 @@ int resolver_timeout(const struct resolver *r, int64_t now_ms);
 void resolver_run(struct resolver *r, int64_t now_ms);
 
 /*
- * Asks for the addresses of a canonical name. 1: *a is filled now, from the cache; 0: done() will be called once with waiter; -1: a table is full, errno
- * ENOBUFS (or EINVAL: no name at all, or longer than 253 bytes).
- * Duplicate questions share one query. Fresh entries are refreshed in the background once 90 % of their TTL has passed and they are asked for.
- * Names that no server answers for are not asked again for 1 s, doubling up to 30 s.
+ * Asks for the addresses of a canonical name. 1: *a is filled now, from the cache; 0: done() will
+ * be called once with waiter; -1: a table is full, errno ENOBUFS (or EINVAL: no name at all, or
+ * longer than 253 bytes).
+ * Duplicate questions share one query. Fresh entries are refreshed in the background once 90 % of
+ * their TTL has passed and they are asked for. Names that no server answers for are not asked again
+ * for 1 s, doubling up to 30 s.
  */
-int resolver_ask(struct resolver *r, const char *name, size_t len, uint64_t waiter, int64_t now_ms, struct resolve_answer *a);
+int resolver_ask(struct resolver *r, const char *name, size_t len, uint64_t waiter, int64_t now_ms,
+                 struct resolve_answer *a);
 /* Forgets a waiter. */
 void resolver_cancel(struct resolver *r, uint64_t waiter);
 
-struct resolver_stats { uint64_t asked, hits, negative_hits, stale_served, queries, timeouts, failures, refused_full; uint32_t entries, waiting; };
+struct resolver_stats {
+	uint64_t asked, hits, negative_hits, stale_served;
+	uint64_t queries;       /* not counting what is sent again */
+	uint64_t timeouts, failures, refused_full;
+	uint32_t entries, waiting;
+};
 void resolver_stats(const struct resolver *r, struct resolver_stats *s);
 
 #endif

@@ -23,11 +23,11 @@ static bool found(const struct lookup *l, int family)
 	return l->result[family].status == RESOLVE_OK;
 }
 
-static void believe(struct resolver *r, uint32_t i, enum resolve_status status, int64_t expires_ms)
+static void believe(struct resolver *r, uint32_t i, uint8_t status, int64_t expires_ms)
 {
 	struct dns_entry *e = dns_cache_at(&r->cache, i);
 
-	e->status = (uint8_t)status;
+	e->status = status;
 	e->expires_ms = expires_ms;
 	e->ttl_ms = expires_ms > r->now_ms ? (uint32_t)(expires_ms - r->now_ms) : 0;
 	e->failures = 0;
@@ -52,22 +52,26 @@ static void give_up(struct resolver *r, uint32_t i)
 	entry_ready(r, i, READY_LATE);
 }
 
-/* Addresses of one family are an answer, whatever became of the other; that there are none must be said for both. */
+/* One family's addresses are an answer without the other's; that there are none is said by both. */
 static void publish(struct resolver *r, const struct lookup *l)
 {
 	const struct dns_result *a = &l->result[0], *aaaa = &l->result[1];
+	uint8_t n4 = found(l, 0) ? a->n : 0, n6 = found(l, 1) ? aaaa->n : 0;
 	int64_t expires_ms = earlier(expiry(l, 0), expiry(l, 1));
 
-	if (found(l, 0) || found(l, 1)) {
-		if (dns_cache_store(&r->cache, l->entry, aaaa->v6, found(l, 1) ? aaaa->n : 0, a->v4, found(l, 0) ? a->n : 0) < 0)
+	if (n4 > 0 || n6 > 0) {
+		if (n4 == 0 || n6 == 0)
+			expires_ms = expiry(l, n6 > 0);
+		if (dns_cache_store(&r->cache, l->entry, aaaa->v6, n6, a->v4, n4) < 0)
 			give_up(r, l->entry);
 		else
-			believe(r, l->entry, RESOLVE_OK, !found(l, 0) ? expiry(l, 1) : !found(l, 1) ? expiry(l, 0) : expires_ms);
+			believe(r, l->entry, RESOLVE_OK, expires_ms);
 	} else if (a->status == RESOLVE_FAIL || aaaa->status == RESOLVE_FAIL) {
 		give_up(r, l->entry);
 	} else {
 		dns_cache_store(&r->cache, l->entry, NULL, 0, NULL, 0);
-		believe(r, l->entry, a->status == aaaa->status ? (enum resolve_status)a->status : RESOLVE_NODATA, expires_ms);
+		believe(r, l->entry, a->status == aaaa->status ? a->status : RESOLVE_NODATA,
+		        expires_ms);
 	}
 }
 
@@ -85,7 +89,8 @@ static void finish(struct resolver *r, struct lookup *l)
 		r->due_ms = RESOLVE_NEVER;
 }
 
-static void on_answer(void *ctx, ares_status_t status, size_t timeouts, const ares_dns_record_t *response)
+static void on_answer(void *ctx, ares_status_t status, size_t timeouts,
+                      const ares_dns_record_t *response)
 {
 	const struct query *q = ctx;
 	struct resolver *r = q->resolver;
@@ -107,6 +112,13 @@ static void on_answer(void *ctx, ares_status_t status, size_t timeouts, const ar
 		l->settle_ms = r->now_ms + RESOLVE_SETTLE_MS;
 		r->due_ms = earlier(r->due_ms, l->settle_ms);
 	}
+}
+
+static void send_query(struct query *q, const char *name)
+{
+	ares_dns_rec_type_t type = q->v6 ? ARES_REC_TYPE_AAAA : ARES_REC_TYPE_A;
+
+	ares_query_dnsrec(q->resolver->channel, name, ARES_CLASS_IN, type, on_answer, q, NULL);
 }
 
 bool lookup_start(struct resolver *r, uint32_t entry)
@@ -135,8 +147,8 @@ bool lookup_start(struct resolver *r, uint32_t entry)
 	e->lookup = i;
 	dns_cache_name(&r->cache, entry, name);
 	/* Each may report at once; the second report frees the lookup. */
-	ares_query_dnsrec(r->channel, name, ARES_CLASS_IN, ARES_REC_TYPE_AAAA, on_answer, &l->query[1], NULL);
-	ares_query_dnsrec(r->channel, name, ARES_CLASS_IN, ARES_REC_TYPE_A, on_answer, &l->query[0], NULL);
+	send_query(&l->query[1], name);
+	send_query(&l->query[0], name);
 	return true;
 }
 

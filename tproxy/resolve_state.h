@@ -2,9 +2,10 @@
 /*
  * What a resolver is made of; for resolve.c and resolve_lookup.c only.
  *
- * An entry of the cache says what is known of a name. A lookup asks for its A and AAAA records and belongs to one entry, which has one lookup at
- * most; it lives until c-ares has reported both. A waiter belongs to one entry. An entry is held (not evicted) while it has a lookup,
- * waiters, or is ready: waiters are due an answer, which only resolver_run() gives.
+ * An entry of the cache says what is known of a name. A lookup asks for its A and AAAA records and
+ * belongs to one entry, which has one lookup at most; it lives until c-ares has reported both. A
+ * waiter belongs to one entry. An entry is held (not evicted) while it has a lookup, waiters, or is
+ * ready: waiters are due an answer, which only resolver_run() gives.
  */
 #ifndef SLUICE_TPROXY_RESOLVE_STATE_H
 #define SLUICE_TPROXY_RESOLVE_STATE_H
@@ -16,7 +17,7 @@
 #include "tproxy/dns_socket.h"
 
 #define RESOLVE_TRIES       2
-#define RESOLVE_SETTLE_MS   50    /* from one family's addresses to doing without the other's (RFC 8305 3) */
+#define RESOLVE_SETTLE_MS   50    /* one family's addresses wait for the other's (RFC 8305 3) */
 #define RESOLVE_STALE_MS    1800  /* until waiters get a stale answer (RFC 8767 5) */
 #define RESOLVE_RETRY_MS    1000  /* after a failure, doubling */
 #define RESOLVE_RETRY_MAX   30000
@@ -86,7 +87,7 @@ void entry_ready(struct resolver *r, uint32_t i, enum ready how);
 /* Lets an entry be evicted if nothing needs it any more. */
 void entry_release(struct resolver *r, uint32_t i);
 
-/* Starts to ask for a held entry that has no lookup. False: too many are under way. c-ares may report at once. */
+/* Asks for a held entry that has no lookup; c-ares may report at once. False: no room. */
 bool lookup_start(struct resolver *r, uint32_t entry);
 /* The lookup goes on, but nobody minds what it finds. */
 void lookup_abandon(struct resolver *r, uint32_t entry);

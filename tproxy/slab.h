@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Tables of fixed size: memory is reserved once, pages are touched as entries are first used, entries are named by index. */
+/*
+ * Tables of fixed size: memory is reserved once, pages are touched as entries are first used,
+ * entries are named by index.
+ */
 #ifndef SLUICE_TPROXY_SLAB_H
 #define SLUICE_TPROXY_SLAB_H
 
@@ -20,7 +23,10 @@ struct slab {
 
 int slab_init(struct slab *s, size_t size, uint32_t cap); /* 0, or -1 with errno */
 void slab_fini(struct slab *s);
-/* An entry's index, or SLAB_NONE when all are out. Entries keep their old content but for the first four bytes; new ones are zero. */
+/*
+ * An entry's index, or SLAB_NONE when all are out. Entries keep their old content but for the first
+ * four bytes; new ones are zero.
+ */
 uint32_t slab_take(struct slab *s);
 void slab_give(struct slab *s, uint32_t i);
 /* With nothing out: gives the memory back to the kernel. */

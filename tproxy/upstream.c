@@ -32,7 +32,9 @@ void io_arm(struct worker *w, int fd, uint8_t *io, uint64_t data)
 {
 	if ((*io & IO_WRITE) || (*io & IO_ARMED))
 		return;
-	struct epoll_event e = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.u64 = data };
+	struct epoll_event e = {
+		.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.u64 = data,
+	};
 	if (epoll_ctl(w->loop.epfd, EPOLL_CTL_MOD, fd, &e) == 0)
 		*io |= IO_ARMED;
 }
@@ -52,7 +54,10 @@ static int begin(struct worker *w, int fd, const struct addr *a, uint16_t port)
 		return -1;
 	if (connect(fd, (struct sockaddr *)&ss, len) < 0 && errno != EINPROGRESS)
 		return -1;
-	/* The kernel answers for its own addresses from themselves: a connection to this machine has equal ends. */
+	/*
+	 * The kernel answers for its own addresses from themselves: a connection to this machine
+	 * has equal ends.
+	 */
 	if (getsockname(fd, (struct sockaddr *)&own, &own_len) < 0)
 		return -1;
 	if (addr_from_sockaddr(&self, &self_port, &own) == 0 && addr_equal(&self, a)) {
@@ -69,7 +74,8 @@ uint32_t up_open(struct worker *w, uint32_t conn, const struct addr *a, uint16_t
 		errno = ENOBUFS;
 		return NONE;
 	}
-	int fd = socket(addr_is_v4(a) ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int fd = socket(addr_is_v4(a) ? AF_INET : AF_INET6,
+	                SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0 || begin(w, fd, a, port) < 0) {
 		int e = errno;
 		if (fd >= 0)

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* Upstream connections: opened, attached to a downstream connection, kept alive between requests. */
+/* Upstream connections: opened, attached to a downstream one, kept alive between requests. */
 #ifndef SLUICE_TPROXY_UPSTREAM_H
 #define SLUICE_TPROXY_UPSTREAM_H
 
 #include "tproxy/worker_state.h"
 
 /*
- * Begins a connection for c. Its index, or NONE with errno: ENOBUFS (table full), EADDRINUSE (the destination is an address of
- * this machine), or what the kernel says. The socket is not yet watched: see up_watch().
+ * Begins a connection for conn. Its index, or NONE with errno: ENOBUFS (table full), EADDRINUSE
+ * (the destination is an address of this machine), or what the kernel says. The socket is not yet
+ * watched: see up_watch().
  */
 uint32_t up_open(struct worker *w, uint32_t conn, const struct addr *a, uint16_t port);
 /* Registers it; for writing too while it is not known to be connected. 0 or -1. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A worker's thread: its loop, what it dispatches to, the orders it takes from the control thread. */
+/* A worker's thread: its loop, what it dispatches to, the control thread's orders to it. */
 #include "tproxy/worker.h"
 
 #include <errno.h>
@@ -18,7 +18,7 @@
 #define EVENTS_PER_TURN 64
 #define STARVED_WAIT_MS 10  /* until a buffer is looked for again */
 #define LOG_WAIT_MS     100 /* until a log that would block is tried again */
-#define TRIM_ABOVE      256 /* connections that must have been there for memory to be worth giving back */
+#define TRIM_ABOVE      256 /* connections there must have been for memory to be given back */
 
 uint32_t worker_random(struct worker *w)
 {
@@ -54,8 +54,8 @@ void worker_drop_policy(struct worker *w, struct conn *c)
 }
 
 /*
- * No slot is free for a new policy: the connections of one old policy stop pointing at it. Tunnels go on, nameless in the log;
- * what is still being decided by that policy ends.
+ * No slot is free for a new policy: the connections of one old policy stop pointing at it. Tunnels
+ * go on, nameless in the log; what is still being decided by that policy ends.
  */
 static void retire(struct worker *w, uint8_t slot)
 {
@@ -201,7 +201,8 @@ void worker_resolved(void *ctx, uint64_t waiter, const struct resolve_answer *a)
 	struct worker *w = ctx;
 	struct conn *c = conn_at(w, (uint32_t)waiter);
 
-	if (c->state != CONN_FREE && (c->generation & 0x0fffffff) == waiter >> 32 && c->dial != NONE)
+	if (c->state != CONN_FREE && (c->generation & 0x0fffffff) == waiter >> 32 &&
+	    c->dial != NONE)
 		dial_resolved(w, c, a);
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Workers: one thread per core, each with its own listeners, epoll, slabs and DNS cache; they share only read-only policies. This header is
- * what the control thread (main.c, control.c, admin.c) sees of them; worker_state.h is what the workers themselves share.
+ * Workers: one thread per core, each with its own listeners, epoll, slabs and DNS cache; they share
+ * only read-only policies. This header is what the control thread (main.c, control.c, admin.c) sees
+ * of them; worker_state.h is what the workers themselves share.
  */
 #ifndef SLUICE_TPROXY_WORKER_H
 #define SLUICE_TPROXY_WORKER_H
@@ -18,7 +19,8 @@
 struct workers_config {
 	unsigned n;                /* threads */
 	uint16_t port;             /* our own port: connections to it are loops */
-	bool transparent;          /* method tproxy: the accepted socket's local address is the destination; else SO_ORIGINAL_DST */
+	bool transparent;          /* method tproxy: the accepted socket's local address is the
+	                              destination; else SO_ORIGINAL_DST */
 	uint32_t mark;             /* SO_MARK of upstream and DNS sockets; 0: none */
 	uint32_t max_conns, buffers, pipes, idle_max, max_http, dns_entries; /* per worker */
 	uint16_t dns_port;         /* of the nameservers; 0: 53 (tests use others) */
@@ -34,22 +36,34 @@ struct workers_config {
 
 struct workers;
 
-/* Opens everything that needs privilege or files: listeners, resolvers (/etc/resolv.conf), memory. Takes the policy (a malloc'ed struct policy) over. NULL with errno and *step. */
-struct workers *workers_open(const struct workers_config *c, struct policy *p, struct access_sink *sink, const char **step);
+/*
+ * Opens everything that needs privilege or files: listeners, resolvers (/etc/resolv.conf), memory.
+ * Takes the policy (a malloc'ed struct policy) over. NULL with errno and *step.
+ */
+struct workers *workers_open(const struct workers_config *c, struct policy *p,
+                             struct access_sink *sink, const char **step);
 int workers_start(struct workers *w);                     /* starts the threads; 0 or -1 */
-/* Every worker uses p (and sink) for what is decided from now on; older policies are closed when their last connection ends. Takes both over. 0, or -1: *too many old policies in use*. */
+/*
+ * Every worker uses p (and sink) for what is decided from now on; older policies are closed when
+ * their last connection ends. Takes both over. 0, or -1 with errno: no memory, nothing is taken.
+ */
 int workers_reload(struct workers *w, struct policy *p, struct access_sink *sink);
-/* Stop accepting, let what runs finish until deadline_ms from now, then close it. Returns at once. */
+/* Stops accepting; what runs may finish until deadline_ms from now, then ends. Returns at once. */
 void workers_drain(struct workers *w, uint32_t deadline_ms);
 bool workers_done(const struct workers *w);               /* after drain: all workers have ended */
-void workers_close(struct workers *w);                    /* joins the threads, frees all; checks that every table is empty: logs what is not */
+/* Joins the threads, frees all; checks that every table is empty: logs what is not. */
+void workers_close(struct workers *w);
 
 unsigned workers_count(const struct workers *w);
 const struct stats *workers_stats(const struct workers *w, unsigned i);
-int workers_event_fd(const struct workers *w);            /* readable when a worker has ended or answered */
-/* Text, one line per live connection: "ID STATE client dst name upstream cluster up-bytes down-bytes age-ms idle-ms", from all workers. malloc'ed; NULL after timeout_ms. */
+int workers_event_fd(const struct workers *w);            /* readable when a worker has ended */
+/*
+ * Text, one line per live connection, from all workers: "ID STATE client dst name upstream cluster
+ * up-bytes down-bytes age-ms". malloc'ed; NULL after timeout_ms, or without memory.
+ */
 char *workers_connections(struct workers *w, size_t *len, uint32_t timeout_ms);
-bool workers_alive(const struct workers *w, uint32_t within_ms); /* every worker's loop has turned within that time or is asleep in epoll_wait: for the watchdog */
+/* Every worker's loop has turned within that time or is asleep in epoll_wait: for the watchdog. */
+bool workers_alive(const struct workers *w, uint32_t within_ms);
 void workers_resolver_stats(const struct workers *w, struct resolver_stats *sum);
 
 #endif

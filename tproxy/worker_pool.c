@@ -51,8 +51,12 @@ void shared_policy_drop(struct shared_policy *p)
 	free(p);
 }
 
-/* A policy with one reference; sink is taken from like when it is the same. NULL: no memory, nothing is taken over. */
-static struct shared_policy *share(struct policy *policy, struct access_sink *sink, struct shared_policy *like)
+/*
+ * A policy with one reference; sink is taken from like when it is the same. NULL: no memory,
+ * nothing is taken over.
+ */
+static struct shared_policy *share(struct policy *policy, struct access_sink *sink,
+                                   struct shared_policy *like)
 {
 	struct shared_policy *p = calloc(1, sizeof(*p));
 	if (!p)
@@ -93,7 +97,8 @@ static int open_tables(struct worker *w, const struct workers_config *c)
 		return -1;
 	for (uint32_t i = 0; i < c->pipes; i++)
 		w->pipes[i] = (struct pipe_pair){ -1, -1 };
-	void *m = mmap(NULL, 2 * SCRATCH_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *m = mmap(NULL, 2 * SCRATCH_SIZE, PROT_READ | PROT_WRITE,
+	               MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (m == MAP_FAILED)
 		return -1;
 	w->scratch = m;
@@ -106,7 +111,8 @@ static int open_listeners(struct worker *w, const struct workers_config *c, cons
 	if (listen_open(c->port, c->transparent, &w->listeners[0], &w->listeners[1], step) < 0)
 		return -1;
 	for (uint32_t i = 0; i < 2; i++)
-		if (w->listeners[i] >= 0 && loop_add(&w->loop, w->listeners[i], EPOLLIN, loop_data(EVENT_LISTEN, 0, i)) < 0)
+		if (w->listeners[i] >= 0 &&
+		    loop_add(&w->loop, w->listeners[i], EPOLLIN, loop_data(EVENT_LISTEN, 0, i)) < 0)
 			return -1;
 	return 0;
 }
@@ -115,8 +121,9 @@ static int open_resolver(struct worker *w, const struct workers_config *c, const
 {
 	struct addr servers[NAMESERVERS_MAX];
 	struct resolve_config rc = {
-		.nameservers = servers, .port = c->dns_port, .entries = c->dns_entries, .waiters = c->max_conns,
-		.mark = c->mark, .negative_ttl_max = 60, .stale_max = 3600, .timeout_ms = 2000,
+		.nameservers = servers, .port = c->dns_port, .entries = c->dns_entries,
+		.waiters = c->max_conns, .mark = c->mark,
+		.negative_ttl_max = 60, .stale_max = 3600, .timeout_ms = 2000,
 		.done = worker_resolved, .ctx = w,
 	};
 	struct policy_meta m;
@@ -128,7 +135,10 @@ static int open_resolver(struct worker *w, const struct workers_config *c, const
 			rc.n_nameservers++;
 	}
 	w->resolver = resolver_open(&rc, w->loop.now_ms);
-	return w->resolver ? loop_add(&w->loop, resolver_fd(w->resolver), EPOLLIN, loop_data(EVENT_RESOLVER, 0, 0)) : -1;
+	if (!w->resolver)
+		return -1;
+	return loop_add(&w->loop, resolver_fd(w->resolver), EPOLLIN,
+	                loop_data(EVENT_RESOLVER, 0, 0));
 }
 
 /* So that close_worker() can take back a worker at any point of its opening. */
@@ -168,11 +178,13 @@ static int open_worker(struct workers *all, unsigned number, const char **step)
 		return -1;
 	*step = "eventfd";
 	w->mail_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (w->mail_fd < 0 || loop_add(&w->loop, w->mail_fd, EPOLLIN, loop_data(EVENT_MAIL, 0, 0)) < 0)
+	if (w->mail_fd < 0 ||
+	    loop_add(&w->loop, w->mail_fd, EPOLLIN, loop_data(EVENT_MAIL, 0, 0)) < 0)
 		return -1;
 	w->spare_fd = fcntl(w->mail_fd, F_DUPFD_CLOEXEC, 0);
 	*step = "access log";
-	w->log = access_log_open(w->sink->sink, all->current->meta.log_format, CONFIG_LOG_RING * 1024u);
+	w->log = access_log_open(w->sink->sink, all->current->meta.log_format,
+	                         CONFIG_LOG_RING * 1024u);
 	if (!w->log)
 		return -1;
 	*step = "listen";
@@ -182,7 +194,8 @@ static int open_worker(struct workers *all, unsigned number, const char **step)
 	return open_resolver(w, c, all->current->policy);
 }
 
-struct workers *workers_open(const struct workers_config *c, struct policy *p, struct access_sink *sink, const char **step)
+struct workers *workers_open(const struct workers_config *c, struct policy *p,
+                             struct access_sink *sink, const char **step)
 {
 	struct workers *all = calloc(1, sizeof(*all));
 
@@ -291,18 +304,26 @@ bool workers_done(const struct workers *all)
 static void check_empty(const struct worker *w)
 {
 	const struct { const char *what; uint32_t used; } tables[] = {
-		{ "connections", w->conns.used }, { "upstream connections", w->ups.used }, { "dials", w->dials.used },
-		{ "exchanges", w->exchanges.used }, { "buffers", w->buffers.used }, { "names", w->names.used },
-		{ "pipes", (uint32_t)(w->n_pipes - w->n_pipe_free) }, { "idle connections", w->n_idle },
+		{ "connections", w->conns.used },
+		{ "upstream connections", w->ups.used },
+		{ "dials", w->dials.used },
+		{ "exchanges", w->exchanges.used },
+		{ "buffers", w->buffers.used },
+		{ "names", w->names.used },
+		{ "pipes", (uint32_t)(w->n_pipes - w->n_pipe_free) },
+		{ "idle connections", w->n_idle },
 	};
 	for (unsigned i = 0; i < sizeof(tables) / sizeof(*tables); i++)
 		if (tables[i].used)
-			log_error("worker %u: leak: %s: %u not given back", w->number, tables[i].what, tables[i].used);
+			log_error("worker %u: leak: %s: %u not given back", w->number,
+			          tables[i].what, tables[i].used);
 }
 
 static void close_worker(struct worker *w)
 {
-	struct slab *slabs[] = { &w->conns, &w->ups, &w->dials, &w->exchanges, &w->buffers, &w->names };
+	struct slab *slabs[] = {
+		&w->conns, &w->ups, &w->dials, &w->exchanges, &w->buffers, &w->names,
+	};
 
 	check_empty(w);
 	for (int i = 0; i < 2; i++)
@@ -353,7 +374,10 @@ void workers_close(struct workers *all)
 
 struct worker *workers_at(struct workers *all, unsigned i) { return &all->w[i]; }
 unsigned workers_count(const struct workers *all) { return all->config.n; }
-const struct stats *workers_stats(const struct workers *all, unsigned i) { return &all->w[i].stats; }
+const struct stats *workers_stats(const struct workers *all, unsigned i)
+{
+	return &all->w[i].stats;
+}
 int workers_event_fd(const struct workers *all) { return all->event_fd; }
 
 bool workers_alive(const struct workers *all, uint32_t within_ms)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the parts of one worker share: its tables, the policy generations in use, and the records of connections.
- * Everything here belongs to one thread.
+ * What the parts of one worker share: its tables, the policy generations in use, and the records of
+ * connections. Everything here belongs to one thread.
  *
- * A downstream connection is a struct conn, an upstream one a struct up; they point at each other by index. A conn borrows
- * what it needs only while it needs it: a buffer for bytes that could not be passed on, a pipe while bulk bytes are in it, a struct dial
- * while it resolves and connects, a struct exchange while an HTTP request is under way, a name slot when the
- * log will need a name that the policy does not hold.
+ * A downstream connection is a struct conn, an upstream one a struct up; they point at each other
+ * by index. A conn borrows what it needs only while it needs it: a buffer for bytes that could not
+ * be passed on, a pipe while bulk bytes are in it, a struct dial while it resolves and connects, a
+ * struct exchange while an HTTP request is under way, a name slot when the log will need a name
+ * that the policy does not hold.
  */
 #ifndef SLUICE_TPROXY_WORKER_STATE_H
 #define SLUICE_TPROXY_WORKER_STATE_H
@@ -54,18 +55,18 @@ enum conn_state {
 	CONN_DIAL,     /* a tunnel's upstream is resolved and connected; conn.dial */
 	CONN_RELAY,    /* bytes both ways */
 	CONN_HTTP,     /* request by request; conn.exchange while there is one */
-	CONN_LINGER,   /* all was said; waits for the client's FIN so that a RST does not destroy it */
+	CONN_LINGER,   /* all was said; waits for the client's FIN so that no RST destroys it */
 };
 
 enum { UPWARD = 0, DOWNWARD = 1 };
 
 enum {
-	CONN_NAME_SLOT = 1, /* conn.name is a name slot; else an offset in the policy's NAMES, or NONE */
+	CONN_NAME_SLOT = 1, /* conn.name is a name slot; else an offset in NAMES, or NONE */
 	CONN_AGAIN = 2,     /* on the worker's list of those with work left */
 	CONN_AUDITED = 4,
 	CONN_PASSTHROUGH = 8,
 	CONN_UPGRADED = 16, /* a WebSocket tunnel: logged as its exchange */
-	CONN_CLOSING = 32,  /* nothing more is read; it ends when the client has what is left over */
+	CONN_CLOSING = 32,  /* nothing more is read; ends when the client has what is left over */
 };
 
 struct conn {
@@ -99,7 +100,7 @@ struct up {
 	bool reused;         /* came from the idle pool */
 };
 
-/* One attempt to reach a service: candidate addresses, at most two connections racing (RFC 8305). */
+/* An attempt to reach a service: candidate addresses, at most two connections racing (RFC 8305). */
 struct dial {
 	uint32_t link;
 	struct addr addrs[DIAL_MAX];
@@ -147,12 +148,12 @@ struct worker {
 	const struct workers_config *config;
 	pthread_t thread;
 	int listeners[2];
-	int spare_fd;                       /* given up for a moment to refuse with when no descriptor is left */
+	int spare_fd;                       /* lent out to refuse with when no descriptor is left */
 	struct slab conns, ups, dials, exchanges, buffers, names;
 	struct pipe_pair *pipes;
 	uint16_t *pipe_free;                /* indices of open pipes that nobody holds */
 	uint16_t n_pipe_free, n_pipes;      /* on that list; open */
-	uint32_t idle[256];                 /* idle upstream connections by hash of address and port */
+	uint32_t idle[256];                 /* idle upstream ones, by hash of address and port */
 	uint32_t n_idle;
 	struct policy_slot policies[GENERATIONS];
 	uint8_t policy;                     /* the current one */
@@ -162,7 +163,7 @@ struct worker {
 	uint32_t again;                     /* list of conns with work left, by conn.link */
 	bool starved;                       /* what is on `again` only waits for a buffer */
 	uint64_t random;
-	int64_t wall_offset_ms;             /* CLOCK_REALTIME minus CLOCK_MONOTONIC, refreshed each turn that logs */
+	int64_t wall_offset_ms;             /* CLOCK_REALTIME - CLOCK_MONOTONIC, anew each turn */
 	uint8_t *scratch, *scratch2;        /* SCRATCH_SIZE each */
 	struct shared_sink *sink;           /* where log goes */
 	int mail_fd;                        /* eventfd: the control thread left an order */
@@ -186,7 +187,10 @@ static inline const struct policy *conn_policy(const struct worker *w, const str
 {
 	return w->policies[c->policy].shared->policy;
 }
-static inline void worker_count(struct worker *w, enum stat_id s, int64_t n) { stat_add(&w->stats.v[s], n); }
+static inline void worker_count(struct worker *w, enum stat_id s, int64_t n)
+{
+	stat_add(&w->stats.v[s], n);
+}
 /* A fast generator for spreading load; nothing secret depends on it. */
 uint32_t worker_random(struct worker *w);
 void worker_take_policy(struct worker *w, struct conn *c); /* points c at the current policy */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* One direction of payload over real TCP sockets: every byte arrives, in order, whatever the sink takes at a time. */
+/*
+ * One direction of payload over real TCP sockets: every byte arrives, in order, whatever the sink
+ * takes at a time.
+ */
 /* LINK: tproxy/slab.c */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -89,7 +92,10 @@ static uint8_t pattern(size_t i)
 	return (uint8_t)(i * 31 + (i >> 13));
 }
 
-/* Feeds the far source, pumps, drains the far sink in odd portions. Returns bytes that arrived before the end. */
+/*
+ * Feeds the far source, pumps, drains the far sink in odd portions. Returns bytes that arrived
+ * before the end.
+ */
 static size_t run(struct bench *b, uint64_t *left, bool close_source, enum flow_result *last)
 {
 	size_t fed = 0, got = 0;
@@ -223,7 +229,8 @@ static void test_a_broken_sink_is_told_from_a_broken_source(void **state)
 	close(b.source[0]);
 	b.from_io = IO_READ;
 	assert_int_equal(flow_pump(&b.w, &b.f, (struct flow_end){ b.source[1], &b.from_io },
-	                           (struct flow_end){ b.sink[1], &b.to_io }, &left), FLOW_SOURCE_FAILED);
+	                           (struct flow_end){ b.sink[1], &b.to_io }, &left),
+	                 FLOW_SOURCE_FAILED);
 	b.source[0] = dup(b.sink[0]);
 	stop(&b);
 
@@ -233,7 +240,8 @@ static void test_a_broken_sink_is_told_from_a_broken_source(void **state)
 	assert_int_equal(send(b.source[0], "x", 1, 0), 1);
 	b.from_io = IO_READ;
 	assert_int_equal(flow_pump(&b.w, &b.f, (struct flow_end){ b.source[1], &b.from_io },
-	                           (struct flow_end){ b.sink[1], &b.to_io }, &left), FLOW_SINK_FAILED);
+	                           (struct flow_end){ b.sink[1], &b.to_io }, &left),
+	                 FLOW_SINK_FAILED);
 	b.sink[0] = dup(b.source[0]);
 	stop(&b);
 }
