@@ -8,7 +8,10 @@ static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
 /* ---- text to address ---- */
 
-/* Decimal without leading zeros, at most max. Returns the characters taken, 0 if there is no such number. */
+/*
+ * Decimal without leading zeros, at most max. Returns the characters taken, 0 if there is no such
+ * number.
+ */
 static size_t decimal_parse(const char *s, size_t len, unsigned max, unsigned *value)
 {
 	unsigned v = 0;
@@ -55,7 +58,10 @@ static int hex_value(char c)
 	return -1;
 }
 
-/* One to four hex digits. Returns the characters taken, 0 if there are none, 5 if there are too many. */
+/*
+ * One to four hex digits. Returns the characters taken, 0 if there are none, 5 if there are too
+ * many.
+ */
 static size_t group_parse(const char *s, size_t len, unsigned *value)
 {
 	unsigned v = 0;

@@ -11,7 +11,10 @@ struct class {
 	const char *name;
 };
 
-/* The first row that matches counts; no row: public. IANA's special-purpose registry and the clouds' documents. */
+/*
+ * The first row that matches counts; no row: public. IANA's special-purpose registry and the
+ * clouds' documents.
+ */
 static const struct class v4_classes[] = {
 	{{100, 100, 100, 200}, 32, ADDR_REFUSED, "metadata service"}, /* Alibaba */
 	{{168, 63, 129, 16}, 32, ADDR_REFUSED, "metadata service"},   /* Azure */
@@ -32,9 +35,10 @@ static const struct class v4_classes[] = {
 };
 
 static const struct class v6_classes[] = {
-	{{0xfd, 0, 0x0e, 0xc2, [14] = 2, 0x54}, 128, ADDR_REFUSED, "metadata service"},          /* Amazon */
-	{{0xfd, 0x20, 0, 0xce, [14] = 2, 0x54}, 128, ADDR_REFUSED, "metadata service"},          /* Google */
-	{{0xfd, 0, 0, 0xc1, [12] = 0xa9, 0xfe, 0xa9, 0xfe}, 128, ADDR_REFUSED, "metadata service"}, /* Oracle */
+	{{0xfd, 0, 0x0e, 0xc2, [14] = 2, 0x54}, 128, ADDR_REFUSED, "metadata service"}, /* Amazon */
+	{{0xfd, 0x20, 0, 0xce, [14] = 2, 0x54}, 128, ADDR_REFUSED, "metadata service"}, /* Google */
+	/* Oracle */
+	{{0xfd, 0, 0, 0xc1, [12] = 169, 254, 169, 254}, 128, ADDR_REFUSED, "metadata service"},
 	{{0xfc}, 7, ADDR_PRIVATE, "private"},
 	{{0x20, 0x01, 0, 2}, 48, ADDR_PRIVATE, "benchmarking"},
 	{{0x20}, 3, ADDR_PUBLIC, "public"},
@@ -71,16 +75,18 @@ static const struct class *worse(const struct class *a, const struct class *b)
 	return b->class < a->class ? b : a;
 }
 
-static const struct class *v4_class(const struct class *so_far, uint8_t a, uint8_t b, uint8_t c, uint8_t d)
+static const struct class *v4_class(const struct class *so_far, uint8_t a, uint8_t b, uint8_t c,
+				    uint8_t d)
 {
 	const uint8_t v4[4] = {a, b, c, d};
 
-	return worse(so_far, class_find(v4_classes, sizeof(v4_classes) / sizeof(v4_classes[0]), v4));
+	return worse(so_far,
+		     class_find(v4_classes, sizeof(v4_classes) / sizeof(v4_classes[0]), v4));
 }
 
 /*
- * 64:ff9b:1::/48 may be cut into translation prefixes of 48, 56, 64 or 96 bits (RFC 6052 2.2). Which was chosen cannot
- * be seen, so each reading that the zero bytes allow counts.
+ * 64:ff9b:1::/48 may be cut into translation prefixes of 48, 56, 64 or 96 bits (RFC 6052 2.2).
+ * Which was chosen cannot be seen, so each reading that the zero bytes allow counts.
  */
 static const struct class *local_nat64_class(const struct class *so_far, const uint8_t b[16])
 {
@@ -99,8 +105,10 @@ static const struct class *local_nat64_class(const struct class *so_far, const u
 
 static const struct class *classify(const struct addr *a)
 {
-	static const uint8_t nat64[12] = {0, 0x64, 0xff, 0x9b}, local_nat64[6] = {0, 0x64, 0xff, 0x9b, 0, 1};
-	static const uint8_t teredo[4] = {0x20, 0x01}, to4[2] = {0x20, 0x02}, isatap[4] = {0, 0, 0x5e, 0xfe};
+	static const uint8_t nat64[12] = {0, 0x64, 0xff, 0x9b};
+	static const uint8_t local_nat64[6] = {0, 0x64, 0xff, 0x9b, 0, 1};
+	static const uint8_t teredo[4] = {0x20, 0x01}, to4[2] = {0x20, 0x02};
+	static const uint8_t isatap[4] = {0, 0, 0x5e, 0xfe};
 	const uint8_t *b = a->b;
 	const struct class *c;
 

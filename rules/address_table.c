@@ -62,7 +62,10 @@ static void gather(const struct model *m, struct pieces *pieces, struct edges *e
 	edges->n = n;
 }
 
-/* The services of the open pieces, narrowest first, then by index; of several of one service the narrowest counts. */
+/*
+ * The services of the open pieces, narrowest first, then by index; of several of one service the
+ * narrowest counts.
+ */
 static bool list_services(struct emit *w, const struct pieces *open, uint32_t *list)
 {
 	uint32_t items[FORMAT_MAX_SERVICES], n = 0;
@@ -81,7 +84,8 @@ static bool list_services(struct emit *w, const struct pieces *open, uint32_t *l
 			if (k < n)
 				continue;
 			if (n == FORMAT_MAX_SERVICES)
-				return emit_fail(w, "an address belongs to more than %d services", FORMAT_MAX_SERVICES);
+				return emit_fail(w, "an address belongs to more than %d services",
+						 FORMAT_MAX_SERVICES);
 			items[n++] = open->v[j].service;
 		}
 		i = group;

@@ -77,7 +77,8 @@ int capture_mark_read(const char *dir, uint32_t *secret)
 
 	if (at < 0)
 		return -1;
-	fd = openat(at, CAPTURE_MARK_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	fd = openat(at, CAPTURE_MARK_FILE,
+		    O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
 		return give_up(at);
 	close(at);
@@ -95,7 +96,10 @@ static int file_write(int fd, uint32_t secret, uint32_t uid, uint32_t gid)
 	for (int i = 0; i < TEXT_LEN - 1; i++)
 		text[i] = digits[secret >> (28 - 4 * i) & 15];
 	text[TEXT_LEN - 1] = '\n';
-	/* Given away before it holds anything, and last: the mode of another's file takes CAP_FOWNER to change. */
+	/*
+	 * Given away before it holds anything, and last: the mode of another's file takes
+	 * CAP_FOWNER to change.
+	 */
 	if (fchmod(fd, 0400) != 0 || fchown(fd, uid, gid) != 0)
 		return -1;
 	n = write(fd, text, sizeof(text));

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Continues crc (start with 0) over len bytes. Uses the processor's instruction where it has one. */
+/* Continues crc (start with 0) over len bytes, by the processor's instruction where it has one. */
 uint32_t crc32c(uint32_t crc, const void *data, size_t len);
 
 #endif

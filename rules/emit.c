@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A model as the one canonical encoding: collect strings and lists, then write the sections, then lay them out. */
+/*
+ * A model as the one canonical encoding: collect strings and lists, then write the sections, then
+ * lay them out.
+ */
 #include "rules/emit.h"
 
 #include <stdarg.h>
@@ -81,7 +84,8 @@ static void merge(struct model_ranges *r)
 	for (size_t i = 0; i < r->n; i++) {
 		struct model_range *before = n > 0 ? &r->v[n - 1] : NULL;
 
-		if (before == NULL || (r->v[i].first > before->last && r->v[i].first - before->last > 1))
+		if (before == NULL ||
+		    (r->v[i].first > before->last && r->v[i].first - before->last > 1))
 			r->v[n++] = r->v[i];
 		else if (r->v[i].last > before->last)
 			before->last = r->v[i].last;
@@ -96,7 +100,8 @@ static bool sort_cidrs(struct emit *w, struct model_cidrs *list)
 	SORT(list, compare_cidrs);
 	for (size_t i = 1; i < list->n; i++)
 		if (compare_cidrs(&list->v[i - 1], &list->v[i]) == 0)
-			return emit_fail(w, "%s is listed twice", cidr_format(&list->v[i].cidr, text));
+			return emit_fail(w, "%s is listed twice",
+					 cidr_format(&list->v[i].cidr, text));
 	return true;
 }
 
@@ -105,7 +110,8 @@ static bool sort_service(struct emit *w, struct model_service *s)
 	SORT(&s->ports, compare_ports);
 	for (size_t i = 1; i < s->ports.n; i++)
 		if (compare_ports(&s->ports.v[i - 1], &s->ports.v[i]) == 0)
-			return emit_fail(w, "service %s lists port %u twice", s->name, s->ports.v[i].number);
+			return emit_fail(w, "service %s lists port %u twice", s->name,
+					 s->ports.v[i].number);
 	return sort_cidrs(w, &s->addresses);
 }
 
@@ -330,7 +336,8 @@ static void write_service(struct emit *w, size_t i)
 	r[SERVICE_RESOLUTION] = (uint8_t)s->resolution;
 	r[SERVICE_LOCATION] = (uint8_t)s->location;
 	r[SERVICE_ENFORCEMENT] = (uint8_t)s->enforcement;
-	r[SERVICE_FLAGS] = (uint8_t)((s->websocket ? SERVICE_FLAG_WEBSOCKET : 0) | (s->allow_private ? SERVICE_FLAG_ALLOW_PRIVATE : 0));
+	r[SERVICE_FLAGS] = (uint8_t)((s->websocket ? SERVICE_FLAG_WEBSOCKET : 0) |
+				     (s->allow_private ? SERVICE_FLAG_ALLOW_PRIVATE : 0));
 	put_le32(r + SERVICE_HOSTS, w->n_hosts[i]);
 	put_le32(r + SERVICE_FIRST_HOST, w->first_host[i]);
 	write_ports(w, r + SERVICE_PORTS, &s->ports);
@@ -380,7 +387,8 @@ static uint8_t *lay_out(struct emit *w, size_t *len)
 		end = starts[i] + w->sections[i].n;
 	}
 	if (end > FORMAT_MAX_SIZE) {
-		emit_fail(w, "the policy would have %zu bytes; the most is %u", end, FORMAT_MAX_SIZE);
+		emit_fail(w, "the policy would have %zu bytes; the most is %u", end,
+			  FORMAT_MAX_SIZE);
 		return NULL;
 	}
 	b = emit_alloc(end, 1);
@@ -426,7 +434,9 @@ uint8_t *model_emit(struct model *m, size_t *len, struct policy_error *e)
 			bytes = lay_out(&w, len);
 	}
 	emit_fini(&w);
-	/* What the reader would refuse (an access-log path with a blank, say) never becomes a file. */
+	/*
+	 * What the reader would refuse (an access-log path with a blank, say) never becomes a file.
+	 */
 	if (bytes != NULL && policy_open_bytes(&p, bytes, *len, e) != 0) {
 		free(bytes);
 		return NULL;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What the parts of the writer share: growing bytes, pools in which equal things are one, and the tables. */
+/*
+ * What the parts of the writer share: growing bytes, pools in which equal things are one, and the
+ * tables.
+ */
 #ifndef SLUICE_RULES_EMIT_H
 #define SLUICE_RULES_EMIT_H
 
@@ -44,7 +47,10 @@ struct emit {
 	size_t n_keys;
 	struct emit_interval { struct addr first; uint32_t list; } *intervals;
 	size_t n_intervals;
-	struct emit_port { uint32_t taker, list; uint8_t flags; } *ports; /* by number; taker: service plus 1 */
+	struct emit_port {
+		uint32_t taker, list; /* taker: service plus 1 */
+		uint8_t flags;
+	} *ports; /* by number */
 	uint32_t *key_lists; /* for each distinct key, in table order */
 	uint32_t *export_lists, interfaces, exclude_interfaces, nameservers;
 	uint32_t *n_hosts, *first_host; /* for each service */
@@ -55,8 +61,8 @@ void *emit_alloc(size_t n, size_t size);
 bool emit_fail(struct emit *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /*
- * The look-up tables, each in two steps, as references to lists are known only when all lists are: collect, then
- * write. Collecting returns false after emit_fail().
+ * The look-up tables, each in two steps, as references to lists are known only when all lists are:
+ * collect, then write. Collecting returns false after emit_fail().
  */
 bool emit_collect_hosts(struct emit *w);     /* host_table.c */
 bool emit_write_hosts(struct emit *w);

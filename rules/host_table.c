@@ -73,11 +73,13 @@ bool emit_collect_hosts(struct emit *w)
 
 		n = run_length(w, i);
 		if (n > FORMAT_MAX_SERVICES)
-			return emit_fail(w, "host %s%.*s is in more than %d services", wild ? "*" : "", k->len, k->key, FORMAT_MAX_SERVICES);
+			return emit_fail(w, "host %s%.*s is in more than %d services",
+					 wild ? "*" : "", k->len, k->key, FORMAT_MAX_SERVICES);
 		for (size_t j = 0; j < n; j++) {
 			items[j] = k[j].service;
 			if (j > 0 && items[j] == items[j - 1])
-				return emit_fail(w, "service %s lists %s%.*s twice", w->m->services.v[items[j]].name, wild ? "*" : "",
+				return emit_fail(w, "service %s lists %s%.*s twice",
+						 w->m->services.v[items[j]].name, wild ? "*" : "",
 						 k->len, k->key);
 		}
 		w->key_lists[keys++] = pool_add_list(&w->lists, items, (uint32_t)n);
@@ -100,7 +102,8 @@ static uint32_t write_name(struct emit *w, size_t i, size_t n)
 		uint32_t service = k[j].service;
 		const uint8_t *first = names->v + w->first_host[service];
 
-		if (w->n_hosts[service]++ == 0 || compare_bytes(k->key, k->len, (const char *)first + 1, first[0]) < 0)
+		if (w->n_hosts[service]++ == 0 ||
+		    compare_bytes(k->key, k->len, (const char *)first + 1, first[0]) < 0)
 			w->first_host[service] = offset;
 	}
 	return offset;
@@ -119,8 +122,10 @@ bool emit_write_hosts(struct emit *w)
 	homes = format_homes((uint32_t)keys);
 	keys = 0;
 	for (size_t i = 0, n; i < w->n_keys; i += n) {
-		uint32_t home = format_home(w->keys[i].hash, homes), slot = home > free_slot ? home : free_slot;
-		uint8_t *b = bytes_add(table, (size_t)(slot - free_slot + 1) * HOST_SIZE) + (size_t)(slot - free_slot) * HOST_SIZE;
+		uint32_t home = format_home(w->keys[i].hash, homes),
+			 slot = home > free_slot ? home : free_slot;
+		uint8_t *b = bytes_add(table, (size_t)(slot - free_slot + 1) * HOST_SIZE) +
+			     (size_t)(slot - free_slot) * HOST_SIZE;
 
 		n = run_length(w, i);
 		put_le32(b + HOST_NAME, write_name(w, i, n) + 1);

@@ -40,7 +40,8 @@ static bool label_is_number(const char *label, size_t len)
 	size_t i = 0;
 
 	if (len >= 2 && label[0] == '0' && label[1] == 'x') {
-		for (i = 2; i < len && (is_digit(label[i]) || (label[i] >= 'a' && label[i] <= 'f')); i++)
+		for (i = 2; i < len && (is_digit(label[i]) || (label[i] >= 'a' && label[i] <= 'f'));
+		     i++)
 			;
 		return i == len;
 	}
@@ -155,12 +156,12 @@ uint32_t name_hash(uint32_t seed, const char *name, size_t len)
 }
 
 /*
- * Without a branch for what the bytes are: a million keys are read in one go, and each would be mispredicted. Four steps of
- * the hash at once need not wait for each other.
+ * Without a branch for what the bytes are: a million keys are read in one go, and each would be
+ * mispredicted. Four steps of the hash at once need not wait for each other.
  */
 bool name_key_hash(uint32_t seed, const uint8_t *key, size_t len, uint32_t *hash)
 {
-	const uint32_t f = NAME_HASH_FACTOR;
+	const uint32_t f = NAME_HASH_FACTOR, f2 = f * f, f3 = f2 * f, f4 = f3 * f;
 	uint32_t state = seed;
 	uint64_t dots = 0; /* bit i: key[i] is one */
 	unsigned seen = 0;
@@ -176,7 +177,7 @@ bool name_key_hash(uint32_t seed, const uint8_t *key, size_t len, uint32_t *hash
 
 		seen |= k0 | k1 | k2 | k3;
 		dots = dots << 4 | ((k3 << 3 | k2 << 2 | k1 << 1 | k0) & 15);
-		state = state * (f * f * f * f) + b[3] * (f * f * f) + b[2] * (f * f) + b[1] * f + b[0];
+		state = state * f4 + b[3] * f3 + b[2] * f2 + b[1] * f + b[0];
 	}
 	for (; i > 0; i--) {
 		seen |= kinds[key[i - 1]];
@@ -185,7 +186,10 @@ bool name_key_hash(uint32_t seed, const uint8_t *key, size_t len, uint32_t *hash
 	}
 	*hash = name_hash_final(state);
 	label = dots == 0 ? 0 : 64 - (size_t)__builtin_clzll(dots);
-	/* A dot at the start stands for "*."; no other label may be empty, and the last is no number. */
+	/*
+	 * A dot at the start stands for "*."; no other label may be empty, and the last is no
+	 * number.
+	 */
 	return (seen & FOREIGN) == 0 && (dots & dots >> 1) == 0 && label < len &&
 	       !label_is_number((const char *)key + label, len - label);
 }

@@ -69,7 +69,8 @@ static int source_size(int fd, uint64_t *len, struct policy_error *e)
 	} else if (S_ISREG(st.st_mode)) {
 		*len = (uint64_t)st.st_size;
 	} else {
-		return fail(e, S_ISDIR(st.st_mode) ? EISDIR : EINVAL, "neither a regular file nor a block device");
+		return fail(e, S_ISDIR(st.st_mode) ? EISDIR : EINVAL,
+			    "neither a regular file nor a block device");
 	}
 	return size_check(*len, e);
 }
@@ -106,6 +107,7 @@ static int memory_open(void)
 /* Copies the source into p->fd, which nobody can change any more, and maps it. */
 static int copy_map(struct policy *p, int source, size_t len, struct policy_error *e)
 {
+	const int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
 	void *base;
 
 	p->fd = memory_open();
@@ -113,7 +115,7 @@ static int copy_map(struct policy *p, int source, size_t len, struct policy_erro
 		return fail_errno(e, "memfd_create");
 	if (copy_bytes(source, p->fd, len, e) != 0)
 		return -1;
-	if (fcntl(p->fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) != 0)
+	if (fcntl(p->fd, F_ADD_SEALS, seals) != 0)
 		return fail_errno(e, "sealing the copy");
 	base = mmap(NULL, len, PROT_READ, MAP_SHARED, p->fd, 0);
 	if (base == MAP_FAILED)
@@ -132,7 +134,8 @@ int policy_open(struct policy *p, const char *path, struct policy_error *e)
 	*p = (struct policy){.fd = -1};
 	if (source < 0)
 		return fail_errno(e, "open");
-	if (source_size(source, &len, e) == 0 && copy_map(p, source, (size_t)len, e) == 0 && policy_verify(p, e) == 0) {
+	if (source_size(source, &len, e) == 0 && copy_map(p, source, (size_t)len, e) == 0 &&
+	    policy_verify(p, e) == 0) {
 		close(source);
 		return 0;
 	}
@@ -190,7 +193,8 @@ static struct policy_run run(const uint8_t *r)
 	return (struct policy_run){get_le32(r), get_le32(r + 4)};
 }
 
-static const uint8_t *record(const struct policy *p, enum format_section section, uint32_t i, size_t size)
+static const uint8_t *record(const struct policy *p, enum format_section section, uint32_t i,
+			     size_t size)
 {
 	return p->at[section] + (size_t)i * size;
 }
@@ -250,7 +254,8 @@ void policy_service(const struct policy *p, uint32_t i, struct policy_service *s
 	s->ports = run(r + SERVICE_PORTS);
 	s->endpoints = run(r + SERVICE_ENDPOINTS);
 	s->cidrs = run(r + SERVICE_CIDRS);
-	s->first_host = s->n_hosts > 0 ? p->at[FORMAT_NAMES] + get_le32(r + SERVICE_FIRST_HOST) : NULL;
+	s->first_host =
+		s->n_hosts > 0 ? p->at[FORMAT_NAMES] + get_le32(r + SERVICE_FIRST_HOST) : NULL;
 }
 
 void policy_port(const struct policy *p, uint32_t i, struct policy_port *port)
@@ -309,7 +314,8 @@ static const uint8_t *slot_find(const struct policy *p, uint32_t hash, const cha
 	return NULL;
 }
 
-struct policy_list policy_find_host(const struct policy *p, const char *name, size_t len, uint32_t *at, const uint8_t **key)
+struct policy_list policy_find_host(const struct policy *p, const char *name, size_t len,
+				    uint32_t *at, const uint8_t **key)
 {
 	uint32_t state = FORMAT_HASH_START;
 	size_t i = *at;
@@ -321,7 +327,8 @@ struct policy_list policy_find_host(const struct policy *p, const char *name, si
 	for (; i <= len; i++) {
 		/* The whole name, what begins with a dot, and nothing: what a key can be. */
 		if (i == 0 || i == len || name[i] == '.') {
-			const uint8_t *slot = slot_find(p, name_hash_final(state), name + i, len - i);
+			const uint8_t *slot =
+				slot_find(p, name_hash_final(state), name + i, len - i);
 
 			if (slot != NULL) {
 				*at = (uint32_t)i + 1;
@@ -347,12 +354,14 @@ struct policy_list policy_find_addr(const struct policy *p, const struct addr *a
 	while (high - low > 1) {
 		uint32_t middle = low + (high - low) / 2;
 
-		if (memcmp(record(p, FORMAT_ADDRESSES, middle, ADDRESS_SIZE) + ADDRESS_START, a->b, 16) <= 0)
+		if (memcmp(record(p, FORMAT_ADDRESSES, middle, ADDRESS_SIZE) + ADDRESS_START, a->b,
+			   16) <= 0)
 			low = middle;
 		else
 			high = middle;
 	}
-	return policy_list(p, get_le32(record(p, FORMAT_ADDRESSES, low, ADDRESS_SIZE) + ADDRESS_LIST));
+	return policy_list(p,
+			   get_le32(record(p, FORMAT_ADDRESSES, low, ADDRESS_SIZE) + ADDRESS_LIST));
 }
 
 struct policy_port_info policy_find_port(const struct policy *p, uint16_t port)
@@ -365,7 +374,8 @@ struct policy_port_info policy_find_port(const struct policy *p, uint16_t port)
 		uint16_t number = get_le16(r + BY_PORT_NUMBER);
 
 		if (number == port)
-			return (struct policy_port_info){r[BY_PORT_FLAGS], policy_list(p, get_le32(r + BY_PORT_LIST))};
+			return (struct policy_port_info){
+				r[BY_PORT_FLAGS], policy_list(p, get_le32(r + BY_PORT_LIST))};
 		if (number < port)
 			low = middle + 1;
 		else
@@ -374,9 +384,11 @@ struct policy_port_info policy_find_port(const struct policy *p, uint16_t port)
 	return (struct policy_port_info){0, {NULL, 0}};
 }
 
-int64_t policy_service_port(const struct policy *p, uint32_t service, uint16_t number, struct policy_port *port)
+int64_t policy_service_port(const struct policy *p, uint32_t service, uint16_t number,
+			    struct policy_port *port)
 {
-	struct policy_run ports = run(record(p, FORMAT_SERVICES, service, SERVICE_SIZE) + SERVICE_PORTS);
+	struct policy_run ports =
+		run(record(p, FORMAT_SERVICES, service, SERVICE_SIZE) + SERVICE_PORTS);
 	uint32_t low = ports.first, high = ports.first + ports.n;
 
 	/* UDP stands behind TCP, so the first record with the number is the one, if any is. */
@@ -399,10 +411,12 @@ int64_t policy_service_port(const struct policy *p, uint32_t service, uint16_t n
 const char *policy_protocol_name(enum policy_protocol v)
 {
 	static const char *const names[] = {
-		[POLICY_PROTO_NONE] = "none", [POLICY_PROTO_HTTP] = "http", [POLICY_PROTO_HTTP2] = "http2",
-		[POLICY_PROTO_GRPC] = "grpc", [POLICY_PROTO_HTTPS] = "https", [POLICY_PROTO_TLS] = "tls",
-		[POLICY_PROTO_TCP] = "tcp", [POLICY_PROTO_MONGO] = "mongo", [POLICY_PROTO_MYSQL] = "mysql",
-		[POLICY_PROTO_REDIS] = "redis", [POLICY_PROTO_MQTT] = "mqtt", [POLICY_PROTO_UDP] = "udp",
+		[POLICY_PROTO_NONE] = "none",   [POLICY_PROTO_HTTP] = "http",
+		[POLICY_PROTO_HTTP2] = "http2", [POLICY_PROTO_GRPC] = "grpc",
+		[POLICY_PROTO_HTTPS] = "https", [POLICY_PROTO_TLS] = "tls",
+		[POLICY_PROTO_TCP] = "tcp",     [POLICY_PROTO_MONGO] = "mongo",
+		[POLICY_PROTO_MYSQL] = "mysql", [POLICY_PROTO_REDIS] = "redis",
+		[POLICY_PROTO_MQTT] = "mqtt",   [POLICY_PROTO_UDP] = "udp",
 		[POLICY_PROTO_AUTO] = "auto",
 	};
 
@@ -421,7 +435,8 @@ const char *policy_resolution_name(enum policy_resolution v)
 
 bool policy_protocol_is_http(enum policy_protocol v)
 {
-	return v == POLICY_PROTO_HTTP || v == POLICY_PROTO_HTTP2 || v == POLICY_PROTO_GRPC || v == POLICY_PROTO_AUTO;
+	return v == POLICY_PROTO_HTTP || v == POLICY_PROTO_HTTP2 || v == POLICY_PROTO_GRPC ||
+	       v == POLICY_PROTO_AUTO;
 }
 
 bool policy_protocol_is_tls(enum policy_protocol v)
@@ -431,6 +446,6 @@ bool policy_protocol_is_tls(enum policy_protocol v)
 
 bool policy_protocol_is_tcp(enum policy_protocol v)
 {
-	return v == POLICY_PROTO_TCP || v == POLICY_PROTO_MONGO || v == POLICY_PROTO_MYSQL || v == POLICY_PROTO_REDIS ||
-	       v == POLICY_PROTO_MQTT || v == POLICY_PROTO_AUTO;
+	return v == POLICY_PROTO_TCP || v == POLICY_PROTO_MONGO || v == POLICY_PROTO_MYSQL ||
+	       v == POLICY_PROTO_REDIS || v == POLICY_PROTO_MQTT || v == POLICY_PROTO_AUTO;
 }

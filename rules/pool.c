@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GROW(list, wanted) grow((void **)&(list)->v, (list)->n, &(list)->room, sizeof(*(list)->v), wanted)
+#define GROW(list, wanted) \
+	grow((void **)&(list)->v, (list)->n, &(list)->room, sizeof(*(list)->v), wanted)
 
 static void grow(void **v, size_t n, size_t *room, size_t size, size_t wanted)
 {
@@ -86,7 +87,8 @@ static uint32_t list_hash(const uint32_t *items, uint32_t n)
 }
 
 /* Where a list with these items is, or is to be. */
-static uint32_t *slot_find(const struct pool_lists *p, uint32_t hash, const uint32_t *items, uint32_t n)
+static uint32_t *slot_find(const struct pool_lists *p, uint32_t hash, const uint32_t *items,
+			   uint32_t n)
 {
 	for (size_t i = hash & (p->n_slots - 1);; i = (i + 1) & (p->n_slots - 1)) {
 		const struct pool_list *l;
@@ -94,7 +96,8 @@ static uint32_t *slot_find(const struct pool_lists *p, uint32_t hash, const uint
 		if (p->slots[i] == 0)
 			return &p->slots[i];
 		l = &p->v[p->slots[i] - 1];
-		if (l->hash == hash && l->n == n && (n == 0 || memcmp(p->words + l->first, items, n * sizeof(*items)) == 0))
+		if (l->hash == hash && l->n == n &&
+		    (n == 0 || memcmp(p->words + l->first, items, n * sizeof(*items)) == 0))
 			return &p->slots[i];
 	}
 }

@@ -37,8 +37,9 @@ bool emit_collect_ports(struct emit *w)
 			if (!policy_protocol_is_tcp(port->protocol) || s->addresses.n > 0)
 				continue;
 			if (p->taker != 0)
-				return emit_fail(w, "services %s and %s both take the whole of port %u", services->v[p->taker - 1].name,
-						 s->name, port->number);
+				return emit_fail(
+					w, "services %s and %s both take the whole of port %u",
+					services->v[p->taker - 1].name, s->name, port->number);
 			p->taker = (uint32_t)i + 1;
 		}
 	}

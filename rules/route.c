@@ -34,8 +34,9 @@ static bool allow(struct route *r, uint32_t service, enum route_reason reason)
 }
 
 /* The first service of the list that has the port as one of the kind. */
-static bool find_service(const struct policy *p, struct policy_list services, uint16_t port, bool (*kind)(enum policy_protocol),
-			 enum route_reason reason, struct route *r)
+static bool find_service(const struct policy *p, struct policy_list services, uint16_t port,
+			 bool (*kind)(enum policy_protocol), enum route_reason reason,
+			 struct route *r)
 {
 	for (uint32_t i = 0; i < services.n; i++) {
 		uint32_t service = policy_item(services, i);
@@ -50,14 +51,15 @@ static bool find_service(const struct policy *p, struct policy_list services, ui
 }
 
 /* Sets *why to what to say when no service is found. */
-static bool find_name(const struct policy *p, const struct route_query *q, bool (*kind)(enum policy_protocol), struct route *r,
-		      enum route_reason *why)
+static bool find_name(const struct policy *p, const struct route_query *q,
+		      bool (*kind)(enum policy_protocol), struct route *r, enum route_reason *why)
 {
 	uint32_t at = 0;
 
 	*why = ROUTE_WHY_UNLISTED;
 	for (;;) {
-		struct policy_list services = policy_find_host(p, q->name, q->name_len, &at, &r->key);
+		struct policy_list services =
+			policy_find_host(p, q->name, q->name_len, &at, &r->key);
 
 		if (services.n == 0)
 			break;
@@ -69,8 +71,8 @@ static bool find_name(const struct policy *p, const struct route_query *q, bool 
 	return false;
 }
 
-static bool find_address(const struct policy *p, const struct addr *a, uint16_t port, bool (*kind)(enum policy_protocol),
-			 struct route *r)
+static bool find_address(const struct policy *p, const struct addr *a, uint16_t port,
+			 bool (*kind)(enum policy_protocol), struct route *r)
 {
 	return find_service(p, policy_find_addr(p, a), port, kind, ROUTE_WHY_ADDRESS, r);
 }
@@ -81,7 +83,8 @@ static enum route_reason why_address(const struct policy *p, const struct addr *
 }
 
 /* Step 3: by what the client said. */
-static bool find_said(const struct policy *p, const struct route_query *q, struct route *r, enum route_reason *why)
+static bool find_said(const struct policy *p, const struct route_query *q, struct route *r,
+		      enum route_reason *why)
 {
 	bool (*kind)(enum policy_protocol) = q->seen == ROUTE_SEEN_HTTP ? is_http : is_tls;
 
@@ -100,7 +103,8 @@ static bool find_said(const struct policy *p, const struct route_query *q, struc
 }
 
 /* Step 4: what no name settled. */
-static bool find_rest(const struct policy *p, const struct route_query *q, struct policy_port_info info, struct route *r)
+static bool find_rest(const struct policy *p, const struct route_query *q,
+		      struct policy_port_info info, struct route *r)
 {
 	uint8_t by_name = 0;
 
@@ -142,7 +146,8 @@ void route_find(const struct policy *p, const struct route_query *q, struct rout
 	memset(r, 0, sizeof(*r));
 	if (find_address(p, &q->dst, q->port, is_plain_tcp, r))
 		return;
-	if (tcp_flags == POLICY_PORT_TCP && find_service(p, info.services, q->port, is_plain_tcp, ROUTE_WHY_PORT, r))
+	if (tcp_flags == POLICY_PORT_TCP &&
+	    find_service(p, info.services, q->port, is_plain_tcp, ROUTE_WHY_PORT, r))
 		return;
 	if (q->seen == ROUTE_SEEN_NOTHING) {
 		if (tcp_flags == 0 && route_server_first(q->port))
@@ -155,7 +160,9 @@ void route_find(const struct policy *p, const struct route_query *q, struct rout
 		refuse(p, why, r);
 }
 
-static const struct { const char *code, *text; } reasons[] = {
+static const struct {
+	const char *code, *text;
+} reasons[] = {
 	[ROUTE_WHY_NONE] = {"none", "nothing is decided"},
 	[ROUTE_WHY_NAME] = {"name", "a service lists this host"},
 	[ROUTE_WHY_ADDRESS] = {"address", "a service lists this address"},
@@ -164,9 +171,11 @@ static const struct { const char *code, *text; } reasons[] = {
 	[ROUTE_WHY_AUDIT] = {"audit", "enforcement = audit lets it through"},
 	[ROUTE_WHY_UNLISTED] = {"unlisted", "no service lists this host"},
 	[ROUTE_WHY_OTHER_PORT] = {"other-port", "listed, but not with this port and protocol"},
-	[ROUTE_WHY_NO_NAME] = {"no-name", "the client named no host, and no service takes the address and port without one"},
+	[ROUTE_WHY_NO_NAME] = {"no-name", "the client named no host, and no service takes the "
+					  "address and port without one"},
 	[ROUTE_WHY_UNLISTED_ADDR] = {"unlisted-address", "no service lists this address"},
-	[ROUTE_WHY_SERVER_FIRST] = {"server-first", "no service has this port, whose servers speak first"},
+	[ROUTE_WHY_SERVER_FIRST] = {"server-first",
+				    "no service has this port, whose servers speak first"},
 };
 
 const char *route_reason_text(enum route_reason r)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A compiled policy as source again: every key that has a value, every list in its canonical order. */
+/*
+ * A compiled policy as source again: every key that has a value, every list in its canonical order.
+ */
 #include "rules/show.h"
 
 #include <errno.h>
@@ -18,10 +20,13 @@ struct show {
 	const uint8_t **keys; /* host keys, service by service */
 };
 
-static const char *const outbounds[] = {"registry-only", "allow-any"}, *const enforcements[] = {"enforce", "audit"},
-	*const log_formats[] = {"text", "json"}, *const scopes[] = {"pod", "router", "both"},
-	*const methods[] = {"tproxy", "redirect"}, *const actions[] = {"reject", "allow", "capture"},
-	*const locations[] = {"external", "internal"};
+static const char *const outbounds[] = {"registry-only", "allow-any"};
+static const char *const enforcements[] = {"enforce", "audit"};
+static const char *const log_formats[] = {"text", "json"};
+static const char *const scopes[] = {"pod", "router", "both"};
+static const char *const methods[] = {"tproxy", "redirect"};
+static const char *const actions[] = {"reject", "allow", "capture"};
+static const char *const locations[] = {"external", "internal"};
 
 /* ---- lines ---- */
 
@@ -121,9 +126,11 @@ static void show_ports(struct show *s, struct policy_run run)
 
 		policy_port(s->p, i, &port);
 		if (port.target == port.number)
-			snprintf(item, sizeof(item), "%s:%u", policy_protocol_name(port.protocol), port.number);
+			snprintf(item, sizeof(item), "%s:%u", policy_protocol_name(port.protocol),
+				 port.number);
 		else
-			snprintf(item, sizeof(item), "%s:%u->%u", policy_protocol_name(port.protocol), port.number, port.target);
+			snprintf(item, sizeof(item), "%s:%u->%u",
+				 policy_protocol_name(port.protocol), port.number, port.target);
 		show_item(s, item);
 	}
 	end_list(s);
@@ -143,7 +150,8 @@ static void show_endpoints(struct show *s, struct policy_run run)
 		policy_endpoint(s->p, i, &e);
 		if (e.name == NULL)
 			n = (size_t)snprintf(item, sizeof(item), "%s",
-					     e.port != 0 ? addr_port_format(&e.addr, e.port, text) : addr_format(&e.addr, text));
+					     e.port != 0 ? addr_port_format(&e.addr, e.port, text)
+							 : addr_format(&e.addr, text));
 		else if (e.port != 0)
 			n = (size_t)snprintf(item, sizeof(item), "%s:%u", e.name, e.port);
 		else
@@ -165,7 +173,10 @@ static int compare_keys(const void *a, const void *b)
 	return order != 0 ? order : x[0] - y[0];
 }
 
-/* The host table names services by key; here keys are wanted by service. Returns where each service's keys end, or NULL. */
+/*
+ * The host table names services by key; here keys are wanted by service. Returns where each
+ * service's keys end, or NULL.
+ */
 static size_t *collect_hosts(struct show *s)
 {
 	const struct policy *p = s->p;
@@ -191,7 +202,8 @@ static size_t *collect_hosts(struct show *s)
 		struct policy_list l = policy_list(p, get_le32(slot + HOST_LIST));
 
 		for (uint32_t j = 0; j < l.n; j++)
-			s->keys[ends[policy_item(l, j)]++] = p->at[FORMAT_NAMES] + get_le32(slot + HOST_NAME) - 1;
+			s->keys[ends[policy_item(l, j)]++] =
+				p->at[FORMAT_NAMES] + get_le32(slot + HOST_NAME) - 1;
 	}
 	return ends;
 }
@@ -208,7 +220,8 @@ static void show_hosts(struct show *s, const uint8_t **keys, size_t n)
 		const uint8_t *key = keys[i];
 		bool wild = key[0] == 0 || key[1] == '.';
 
-		snprintf(item, sizeof(item), "%s%.*s", wild ? "*" : "", key[0], (const char *)key + 1);
+		snprintf(item, sizeof(item), "%s%.*s", wild ? "*" : "", key[0],
+			 (const char *)key + 1);
 		show_item(s, item);
 	}
 	end_list(s);
@@ -273,7 +286,8 @@ static void show_service(struct show *s, uint32_t i, size_t keys_end)
 	show_word(s, "location", locations[v.location]);
 	if (v.enforcement != POLICY_ENFORCE)
 		show_word(s, "enforcement", enforcements[v.enforcement]);
-	if (v.export_to.n != 1 || strcmp(policy_string(s->p, policy_item(v.export_to, 0)), "*") != 0)
+	if (v.export_to.n != 1 ||
+	    strcmp(policy_string(s->p, policy_item(v.export_to, 0)), "*") != 0)
 		show_strings(s, "export-to", v.export_to);
 	show_cidrs(s, "addresses", v.cidrs);
 	show_endpoints(s, v.endpoints);

@@ -22,14 +22,17 @@ static bool fail(struct verify *v, const char *text)
 bool verify_fail(struct verify *v, enum format_section section, uint32_t i, const char *text)
 {
 	static const char *const names[] = {
-		[FORMAT_META] = "META", [FORMAT_CAPTURE] = "CAPTURE", [FORMAT_STRINGS] = "STRINGS",
-		[FORMAT_LISTS] = "LISTS", [FORMAT_SERVICES] = "SERVICES", [FORMAT_PORTS] = "PORTS",
-		[FORMAT_ENDPOINTS] = "ENDPOINTS", [FORMAT_CIDRS] = "CIDRS", [FORMAT_RANGES] = "RANGES",
-		[FORMAT_ADDRESSES] = "ADDRESSES", [FORMAT_BY_PORT] = "BY_PORT", [FORMAT_HOSTS] = "HOSTS",
+		[FORMAT_META] = "META",           [FORMAT_CAPTURE] = "CAPTURE",
+		[FORMAT_STRINGS] = "STRINGS",     [FORMAT_LISTS] = "LISTS",
+		[FORMAT_SERVICES] = "SERVICES",   [FORMAT_PORTS] = "PORTS",
+		[FORMAT_ENDPOINTS] = "ENDPOINTS", [FORMAT_CIDRS] = "CIDRS",
+		[FORMAT_RANGES] = "RANGES",       [FORMAT_ADDRESSES] = "ADDRESSES",
+		[FORMAT_BY_PORT] = "BY_PORT",     [FORMAT_HOSTS] = "HOSTS",
 		[FORMAT_NAMES] = "NAMES",
 	};
 
-	snprintf(v->e->text, sizeof(v->e->text), "section %s: record %u: %s", names[section], i, text);
+	snprintf(v->e->text, sizeof(v->e->text), "section %s: record %u: %s", names[section], i,
+		 text);
 	return false;
 }
 
@@ -54,13 +57,16 @@ static bool check_header(struct verify *v)
 	if (memcmp(b + HEADER_MAGIC, FORMAT_MAGIC, 8) != 0)
 		return fail(v, "not a compiled policy");
 	if (version != FORMAT_VERSION) {
-		snprintf(v->e->text, sizeof(v->e->text), "policy format %u; this program reads %u", version, FORMAT_VERSION);
+		snprintf(v->e->text, sizeof(v->e->text), "policy format %u; this program reads %d",
+			 version, FORMAT_VERSION);
 		return false;
 	}
-	if (get_le16(b + HEADER_SIZE_AT) != HEADER_SIZE || get_le32(b + HEADER_SECTIONS) != FORMAT_SECTIONS)
+	if (get_le16(b + HEADER_SIZE_AT) != HEADER_SIZE ||
+	    get_le32(b + HEADER_SECTIONS) != FORMAT_SECTIONS)
 		return fail(v, "the header has another size");
 	if (get_le32(b + HEADER_LENGTH) != p->len) {
-		snprintf(v->e->text, sizeof(v->e->text), "%zu bytes, but the header says %u", p->len, get_le32(b + HEADER_LENGTH));
+		snprintf(v->e->text, sizeof(v->e->text), "%zu bytes, but the header says %u",
+			 p->len, get_le32(b + HEADER_LENGTH));
 		return false;
 	}
 	crc = crc32c(0, b, HEADER_CRC);
@@ -79,10 +85,19 @@ static bool check_header(struct verify *v)
 static uint32_t record_size(enum format_section section)
 {
 	static const uint8_t sizes[] = {
-		[FORMAT_META] = META_SIZE, [FORMAT_CAPTURE] = CAPTURE_SIZE, [FORMAT_LISTS] = 4, [FORMAT_SERVICES] = SERVICE_SIZE,
-		[FORMAT_PORTS] = PORT_SIZE, [FORMAT_ENDPOINTS] = ENDPOINT_SIZE, [FORMAT_CIDRS] = CIDR_SIZE,
-		[FORMAT_RANGES] = RANGE_SIZE, [FORMAT_ADDRESSES] = ADDRESS_SIZE, [FORMAT_BY_PORT] = BY_PORT_SIZE,
-		[FORMAT_HOSTS] = HOST_SIZE, [FORMAT_STRINGS] = 0, [FORMAT_NAMES] = 0,
+		[FORMAT_META] = META_SIZE,
+		[FORMAT_CAPTURE] = CAPTURE_SIZE,
+		[FORMAT_LISTS] = 4,
+		[FORMAT_SERVICES] = SERVICE_SIZE,
+		[FORMAT_PORTS] = PORT_SIZE,
+		[FORMAT_ENDPOINTS] = ENDPOINT_SIZE,
+		[FORMAT_CIDRS] = CIDR_SIZE,
+		[FORMAT_RANGES] = RANGE_SIZE,
+		[FORMAT_ADDRESSES] = ADDRESS_SIZE,
+		[FORMAT_BY_PORT] = BY_PORT_SIZE,
+		[FORMAT_HOSTS] = HOST_SIZE,
+		[FORMAT_STRINGS] = 0,
+		[FORMAT_NAMES] = 0,
 	};
 
 	return sizes[section];
@@ -103,17 +118,21 @@ static bool check_sections(struct verify *v)
 		return fail(v, "too short for its section table");
 	for (uint32_t i = 0; i < FORMAT_SECTIONS; i++) {
 		const uint8_t *entry = p->base + HEADER_SIZE + (size_t)i * SECTION_SIZE;
-		uint32_t bytes = get_le32(entry + SECTION_BYTES), records = get_le32(entry + SECTION_RECORDS);
+		uint32_t bytes = get_le32(entry + SECTION_BYTES),
+			 records = get_le32(entry + SECTION_RECORDS);
 		uint32_t size = record_size((enum format_section)i);
 		size_t start = (end + 7) & ~(size_t)7;
 
-		if (start > p->len || get_le32(entry + SECTION_OFFSET) != start || bytes > p->len - start ||
-		    get_le32(entry + SECTION_ZERO) != 0)
-			return verify_fail(v, (enum format_section)i, 0, "the section lies elsewhere");
+		if (start > p->len || get_le32(entry + SECTION_OFFSET) != start ||
+		    bytes > p->len - start || get_le32(entry + SECTION_ZERO) != 0)
+			return verify_fail(v, (enum format_section)i, 0,
+					   "the section lies elsewhere");
 		if (size > 0 ? records != bytes / size || bytes % size != 0 : records > bytes)
-			return verify_fail(v, (enum format_section)i, records, "the section has another size");
+			return verify_fail(v, (enum format_section)i, records,
+					   "the section has another size");
 		if (!verify_zero(p->base + end, start - end))
-			return verify_fail(v, (enum format_section)i, 0, "the bytes before it are not zero");
+			return verify_fail(v, (enum format_section)i, 0,
+					   "the bytes before it are not zero");
 		p->at[i] = p->base + start;
 		p->n[i] = records;
 		end = start + bytes;
@@ -128,10 +147,12 @@ static bool check_sections(struct verify *v)
 static bool scratch_open(struct verify *v)
 {
 	const struct policy *p = v->p;
-	size_t words = p->n[FORMAT_LISTS], services = p->n[FORMAT_SERVICES], strings = section_bytes(v, FORMAT_STRINGS);
+	size_t words = p->n[FORMAT_LISTS], services = p->n[FORMAT_SERVICES],
+	       strings = section_bytes(v, FORMAT_STRINGS);
 
 	v->scratch_len = words * 8 + services * 8 + strings + words + 65536;
-	v->scratch = mmap(NULL, v->scratch_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	v->scratch = mmap(NULL, v->scratch_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			  -1, 0);
 	if (v->scratch == MAP_FAILED)
 		return false;
 	v->list_slots = v->scratch;
@@ -161,7 +182,8 @@ static bool check_strings(struct verify *v)
 			return verify_fail(v, FORMAT_STRINGS, n, "is too long");
 		for (size_t i = 0; i < len; i++)
 			if (s[i] <= ' ' || s[i] > '~')
-				return verify_fail(v, FORMAT_STRINGS, n, "holds a byte that is not printable ASCII");
+				return verify_fail(v, FORMAT_STRINGS, n,
+						   "holds a byte that is not printable ASCII");
 		if (before == NULL ? len != 0 : strcmp(before, s) >= 0)
 			return verify_fail(v, FORMAT_STRINGS, n, "is out of order");
 		v->string_flags[at] = VERIFY_STRING_START;
@@ -169,14 +191,16 @@ static bool check_strings(struct verify *v)
 		at += (uint32_t)len + 1;
 	}
 	if (n == 0 || n != v->p->n[FORMAT_STRINGS])
-		return verify_fail(v, FORMAT_STRINGS, n, "the section has another number of strings");
+		return verify_fail(v, FORMAT_STRINGS, n,
+				   "the section has another number of strings");
 	return true;
 }
 
 static bool is_label(const char *s, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
-		if (!((s[i] >= 'a' && s[i] <= 'z') || (s[i] >= '0' && s[i] <= '9') || (s[i] == '-' && i > 0 && i < len - 1)))
+		if (!((s[i] >= 'a' && s[i] <= 'z') || (s[i] >= '0' && s[i] <= '9') ||
+		      (s[i] == '-' && i > 0 && i < len - 1)))
 			return false;
 	return len > 0 && len <= LABEL_MAX;
 }
@@ -189,11 +213,11 @@ static bool is_address(const char *s, size_t len)
 	return addr_parse(&a, s, len) == 0 && strcmp(addr_format(&a, text), s) == 0;
 }
 
-static bool string_fits(const char *s, enum verify_string class)
+static bool string_fits(const char *s, enum verify_string kind)
 {
 	size_t len = strlen(s);
 
-	switch (class) {
+	switch (kind) {
 	case VERIFY_STRING_LABEL:
 		return is_label(s, len);
 	case VERIFY_STRING_LOG:
@@ -201,8 +225,8 @@ static bool string_fits(const char *s, enum verify_string class)
 	case VERIFY_STRING_ADDRESS:
 		return is_address(s, len);
 	case VERIFY_STRING_INTERFACE:
-		return len > 0 && len <= INTERFACE_MAX && strpbrk(s, "/:;#,*\"") == NULL && strcmp(s, ".") != 0 &&
-		       strcmp(s, "..") != 0;
+		return len > 0 && len <= INTERFACE_MAX && strpbrk(s, "/:;#,*\"") == NULL &&
+		       strcmp(s, ".") != 0 && strcmp(s, "..") != 0;
 	case VERIFY_STRING_EXPORT:
 		return strcmp(s, ".") == 0 || strcmp(s, "*") == 0 || is_label(s, len);
 	case VERIFY_STRING_HOST:
@@ -213,15 +237,16 @@ static bool string_fits(const char *s, enum verify_string class)
 	return false;
 }
 
-bool verify_string(struct verify *v, uint32_t ref, enum verify_string class, enum format_section section, uint32_t i)
+bool verify_string(struct verify *v, uint32_t ref, enum verify_string kind,
+		   enum format_section section, uint32_t i)
 {
 	if (ref >= section_bytes(v, FORMAT_STRINGS) || v->string_flags[ref] == 0)
 		return verify_fail(v, section, i, "points at no string");
-	if ((v->string_flags[ref] & class) != 0)
+	if ((v->string_flags[ref] & kind) != 0)
 		return true;
-	if (!string_fits(policy_string(v->p, ref), class))
+	if (!string_fits(policy_string(v->p, ref), kind))
 		return verify_fail(v, section, i, "points at a string of another kind");
-	v->string_flags[ref] |= (uint8_t)class;
+	v->string_flags[ref] |= (uint8_t)kind;
 	return true;
 }
 
@@ -257,34 +282,40 @@ static bool check_lists(struct verify *v)
 	return words > 0 || verify_fail(v, FORMAT_LISTS, 0, "the empty list is missing");
 }
 
-static bool check_list_strings(struct verify *v, struct policy_list l, uint32_t ref, enum verify_string class)
+static bool check_list_strings(struct verify *v, struct policy_list l, uint32_t ref,
+			       enum verify_string kind)
 {
 	for (uint32_t i = 0; i < l.n; i++) {
-		uint32_t first = class == VERIFY_STRING_ADDRESS ? 0 : i > 0 ? i - 1 : i;
+		uint32_t first = kind == VERIFY_STRING_ADDRESS ? 0 : i > 0 ? i - 1 : i;
 
-		if (!verify_string(v, policy_item(l, i), class, FORMAT_LISTS, ref))
+		if (!verify_string(v, policy_item(l, i), kind, FORMAT_LISTS, ref))
 			return false;
 		for (uint32_t j = first; j < i; j++)
-			if (class == VERIFY_STRING_ADDRESS ? policy_item(l, j) == policy_item(l, i) : policy_item(l, j) >= policy_item(l, i))
-				return verify_fail(v, FORMAT_LISTS, ref, "the strings are out of order or repeat");
+			if (kind == VERIFY_STRING_ADDRESS ? policy_item(l, j) == policy_item(l, i)
+							  : policy_item(l, j) >= policy_item(l, i))
+				return verify_fail(v, FORMAT_LISTS, ref,
+						   "the strings are out of order or repeat");
 	}
 	return true;
 }
 
-static bool check_list_services(struct verify *v, struct policy_list l, uint32_t ref, bool ascending)
+static bool check_list_services(struct verify *v, struct policy_list l, uint32_t ref,
+				bool ascending)
 {
 	if (l.n > FORMAT_MAX_SERVICES)
 		return verify_fail(v, FORMAT_LISTS, ref, "too many services on one list");
 	for (uint32_t i = 0; i < l.n; i++) {
 		if (policy_item(l, i) >= v->p->n[FORMAT_SERVICES])
-			return verify_fail(v, FORMAT_LISTS, ref, "holds a service that does not exist");
+			return verify_fail(v, FORMAT_LISTS, ref,
+					   "holds a service that does not exist");
 		if (ascending && i > 0 && policy_item(l, i) <= policy_item(l, i - 1))
 			return verify_fail(v, FORMAT_LISTS, ref, "the services are out of order");
 	}
 	return true;
 }
 
-bool verify_list(struct verify *v, uint32_t ref, enum verify_list kind, enum format_section section, uint32_t i)
+bool verify_list(struct verify *v, uint32_t ref, enum verify_list kind, enum format_section section,
+		 uint32_t i)
 {
 	struct policy_list l;
 	bool good = true;
@@ -296,7 +327,8 @@ bool verify_list(struct verify *v, uint32_t ref, enum verify_list kind, enum for
 	l = policy_list(v->p, ref);
 	if (l.n == 0 && (kind & (VERIFY_LIST_EXPORT | VERIFY_LIST_HOST)) != 0)
 		return verify_fail(v, section, i, "points at the empty list");
-	if ((kind == VERIFY_LIST_PORT && l.n > 1) || (kind == VERIFY_LIST_NAMESERVERS && l.n > FORMAT_MAX_NAMESERVERS))
+	if ((kind == VERIFY_LIST_PORT && l.n > 1) ||
+	    (kind == VERIFY_LIST_NAMESERVERS && l.n > FORMAT_MAX_NAMESERVERS))
 		return verify_fail(v, section, i, "points at a list that is too long");
 	if (kind == VERIFY_LIST_EXPORT)
 		good = check_list_strings(v, l, ref, VERIFY_STRING_EXPORT);

@@ -33,7 +33,7 @@ struct verify {
 	/* Zeroed scratch memory, given back at the end; nothing in it outlives the verification. */
 	void *scratch;
 	size_t scratch_len;
-	uint32_t *list_slots;    /* for each word of LISTS: host keys that have the list that begins there */
+	uint32_t *list_slots;    /* for each word of LISTS: host keys with the list that begins there */
 	uint32_t *list_first;    /* the first of them by name: offset in NAMES plus 1 */
 	uint32_t *service_hosts; /* the same for each service */
 	uint32_t *service_first;
@@ -46,9 +46,11 @@ struct verify {
 bool verify_fail(struct verify *v, enum format_section section, uint32_t i, const char *text);
 bool verify_zero(const uint8_t *bytes, size_t len);
 /* That a string begins at ref, and is one of a kind. On failure blames record i of the section. */
-bool verify_string(struct verify *v, uint32_t ref, enum verify_string kind, enum format_section section, uint32_t i);
+bool verify_string(struct verify *v, uint32_t ref, enum verify_string kind,
+		   enum format_section section, uint32_t i);
 /* That a list begins at ref, and is one of a kind. On failure as above. */
-bool verify_list(struct verify *v, uint32_t ref, enum verify_list kind, enum format_section section, uint32_t i);
+bool verify_list(struct verify *v, uint32_t ref, enum verify_list kind, enum format_section section,
+		 uint32_t i);
 
 /* verify_record.c: META, CAPTURE, SERVICES and the runs they own. */
 bool verify_records(struct verify *v);

@@ -7,7 +7,8 @@
 /* What has been handed out of each section; runs follow each other without gap. */
 struct taken { uint32_t n[FORMAT_SECTIONS]; };
 
-static const uint8_t *record(const struct verify *v, enum format_section section, uint32_t i, size_t size)
+static const uint8_t *record(const struct verify *v, enum format_section section, uint32_t i,
+			     size_t size)
 {
 	return v->p->at[section] + (size_t)i * size;
 }
@@ -16,26 +17,32 @@ static bool check_meta(struct verify *v)
 {
 	const uint8_t *r = v->p->at[FORMAT_META];
 
-	if (r[META_OUTBOUND] > POLICY_ALLOW_ANY || r[META_ENFORCEMENT] > POLICY_AUDIT || r[META_LOG_FORMAT] > POLICY_LOG_JSON ||
+	if (r[META_OUTBOUND] > POLICY_ALLOW_ANY || r[META_ENFORCEMENT] > POLICY_AUDIT ||
+	    r[META_LOG_FORMAT] > POLICY_LOG_JSON ||
 	    !verify_zero(r + META_ZERO, META_SIZE - META_ZERO))
 		return verify_fail(v, FORMAT_META, 0, "holds an unknown value");
 	return verify_string(v, get_le32(r + META_NAME), VERIFY_STRING_LABEL, FORMAT_META, 0) &&
-	       verify_string(v, get_le32(r + META_NAMESPACE), VERIFY_STRING_LABEL, FORMAT_META, 0) &&
+	       verify_string(v, get_le32(r + META_NAMESPACE), VERIFY_STRING_LABEL, FORMAT_META,
+			     0) &&
 	       verify_string(v, get_le32(r + META_NODE), VERIFY_STRING_LABEL, FORMAT_META, 0) &&
 	       verify_string(v, get_le32(r + META_ACCESS_LOG), VERIFY_STRING_LOG, FORMAT_META, 0) &&
-	       verify_list(v, get_le32(r + META_NAMESERVERS), VERIFY_LIST_NAMESERVERS, FORMAT_META, 0);
+	       verify_list(v, get_le32(r + META_NAMESERVERS), VERIFY_LIST_NAMESERVERS, FORMAT_META,
+			   0);
 }
 
-static bool take_run(struct verify *v, struct taken *t, enum format_section section, const uint8_t *r, struct policy_run *run)
+static bool take_run(struct verify *v, struct taken *t, enum format_section section,
+		     const uint8_t *r, struct policy_run *run)
 {
 	*run = (struct policy_run){get_le32(r), get_le32(r + 4)};
 	if (run->first != t->n[section] || run->n > v->p->n[section] - run->first)
-		return verify_fail(v, section, run->first, "a run does not begin where the one before it ends");
+		return verify_fail(v, section, run->first,
+				   "a run does not begin where the one before it ends");
 	t->n[section] += run->n;
 	return true;
 }
 
-static bool check_ranges(struct verify *v, struct taken *t, const uint8_t *r, uint32_t least, uint32_t most)
+static bool check_ranges(struct verify *v, struct taken *t, const uint8_t *r, uint32_t least,
+			 uint32_t most)
 {
 	struct policy_run run;
 	uint32_t before = 0;
@@ -79,7 +86,8 @@ static bool check_cidrs(struct verify *v, struct taken *t, const uint8_t *r)
 
 		policy_cidr(v->p, i, &c);
 		if (c.bits > 128 || !cidr_is_masked(&c) ||
-		    !verify_zero(record(v, FORMAT_CIDRS, i, CIDR_SIZE) + CIDR_ZERO, CIDR_SIZE - CIDR_ZERO))
+		    !verify_zero(record(v, FORMAT_CIDRS, i, CIDR_SIZE) + CIDR_ZERO,
+				 CIDR_SIZE - CIDR_ZERO))
 			return verify_fail(v, FORMAT_CIDRS, i, "not a prefix");
 		order = addr_compare(&before.addr, &c.addr);
 		if (i > run.first && (order > 0 || (order == 0 && before.bits >= c.bits)))
@@ -93,16 +101,20 @@ static bool check_capture(struct verify *v, struct taken *t)
 {
 	const uint8_t *r = v->p->at[FORMAT_CAPTURE];
 
-	if (r[CAPTURE_SCOPE] > POLICY_SCOPE_BOTH || r[CAPTURE_METHOD] > POLICY_REDIRECT || r[CAPTURE_UDP] > POLICY_ALLOW ||
-	    r[CAPTURE_OTHER] > POLICY_ALLOW || r[CAPTURE_DNS] > POLICY_CAPTURE ||
+	if (r[CAPTURE_SCOPE] > POLICY_SCOPE_BOTH || r[CAPTURE_METHOD] > POLICY_REDIRECT ||
+	    r[CAPTURE_UDP] > POLICY_ALLOW || r[CAPTURE_OTHER] > POLICY_ALLOW ||
+	    r[CAPTURE_DNS] > POLICY_CAPTURE ||
 	    !verify_zero(r + CAPTURE_ZERO, CAPTURE_INTERFACES - CAPTURE_ZERO))
 		return verify_fail(v, FORMAT_CAPTURE, 0, "holds an unknown value");
-	return verify_list(v, get_le32(r + CAPTURE_INTERFACES), VERIFY_LIST_INTERFACES, FORMAT_CAPTURE, 0) &&
-	       verify_list(v, get_le32(r + CAPTURE_EXCLUDE_INTERFACES), VERIFY_LIST_INTERFACES, FORMAT_CAPTURE, 0) &&
+	return verify_list(v, get_le32(r + CAPTURE_INTERFACES), VERIFY_LIST_INTERFACES,
+			   FORMAT_CAPTURE, 0) &&
+	       verify_list(v, get_le32(r + CAPTURE_EXCLUDE_INTERFACES), VERIFY_LIST_INTERFACES,
+			   FORMAT_CAPTURE, 0) &&
 	       check_ranges(v, t, r + CAPTURE_PORTS, 1, UINT16_MAX) &&
 	       check_ranges(v, t, r + CAPTURE_EXCLUDE_PORTS, 1, UINT16_MAX) &&
 	       check_ranges(v, t, r + CAPTURE_EXEMPT_UIDS, 0, UINT32_MAX - 1) &&
-	       check_ranges(v, t, r + CAPTURE_EXEMPT_GIDS, 0, UINT32_MAX - 1) && check_cidrs(v, t, r + CAPTURE_EXCLUDE_CIDRS);
+	       check_ranges(v, t, r + CAPTURE_EXEMPT_GIDS, 0, UINT32_MAX - 1) &&
+	       check_cidrs(v, t, r + CAPTURE_EXCLUDE_CIDRS);
 }
 
 static bool check_ports(struct verify *v, struct taken *t, const uint8_t *r)
@@ -120,8 +132,10 @@ static bool check_ports(struct verify *v, struct taken *t, const uint8_t *r)
 
 		policy_port(v->p, i, &port);
 		order = port.number * 2u + (port.protocol == POLICY_PROTO_UDP);
-		if (port.number == 0 || port.target == 0 || port.protocol == POLICY_PROTO_NONE || port.protocol >= POLICY_PROTOCOLS ||
-		    !verify_zero(record(v, FORMAT_PORTS, i, PORT_SIZE) + PORT_ZERO, PORT_SIZE - PORT_ZERO))
+		if (port.number == 0 || port.target == 0 || port.protocol == POLICY_PROTO_NONE ||
+		    port.protocol >= POLICY_PROTOCOLS ||
+		    !verify_zero(record(v, FORMAT_PORTS, i, PORT_SIZE) + PORT_ZERO,
+				 PORT_SIZE - PORT_ZERO))
 			return verify_fail(v, FORMAT_PORTS, i, "not a port");
 		if (order <= before)
 			return verify_fail(v, FORMAT_PORTS, i, "out of order");
@@ -143,12 +157,14 @@ static bool check_endpoints(struct verify *v, struct taken *t, const uint8_t *r)
 
 		if (name != 0 && !verify_string(v, name, VERIFY_STRING_HOST, FORMAT_ENDPOINTS, i))
 			return false;
-		if ((name != 0 && !verify_zero(e + ENDPOINT_ADDR, 16)) || weight == 0 || weight > WEIGHT_MAX ||
+		if ((name != 0 && !verify_zero(e + ENDPOINT_ADDR, 16)) || weight == 0 ||
+		    weight > WEIGHT_MAX ||
 		    !verify_zero(e + ENDPOINT_ZERO, ENDPOINT_SIZE - ENDPOINT_ZERO))
 			return verify_fail(v, FORMAT_ENDPOINTS, i, "not an endpoint");
 		weights += weight;
 		if (weights > UINT32_MAX)
-			return verify_fail(v, FORMAT_ENDPOINTS, i, "the weights add up to 2^32 or more");
+			return verify_fail(v, FORMAT_ENDPOINTS, i,
+					   "the weights add up to 2^32 or more");
 	}
 	return true;
 }
@@ -158,20 +174,23 @@ static bool check_service(struct verify *v, struct taken *t, uint32_t i)
 	const uint8_t *r = record(v, FORMAT_SERVICES, i, SERVICE_SIZE);
 
 	if (r[SERVICE_RESOLUTION] > POLICY_DYNAMIC_DNS || r[SERVICE_LOCATION] > POLICY_INTERNAL ||
-	    r[SERVICE_ENFORCEMENT] > POLICY_AUDIT || (r[SERVICE_FLAGS] & ~SERVICE_FLAGS_KNOWN) != 0 ||
-	    get_le32(r + SERVICE_ZERO) != 0)
+	    r[SERVICE_ENFORCEMENT] > POLICY_AUDIT ||
+	    (r[SERVICE_FLAGS] & ~SERVICE_FLAGS_KNOWN) != 0 || get_le32(r + SERVICE_ZERO) != 0)
 		return verify_fail(v, FORMAT_SERVICES, i, "holds an unknown value");
 	if (i > 0 && get_le32(r + SERVICE_NAME) <= get_le32(r - SERVICE_SIZE + SERVICE_NAME))
 		return verify_fail(v, FORMAT_SERVICES, i, "out of order");
-	return verify_string(v, get_le32(r + SERVICE_NAME), VERIFY_STRING_LABEL, FORMAT_SERVICES, i) &&
-	       verify_list(v, get_le32(r + SERVICE_EXPORT_TO), VERIFY_LIST_EXPORT, FORMAT_SERVICES, i) &&
-	       check_ports(v, t, r + SERVICE_PORTS) && check_endpoints(v, t, r + SERVICE_ENDPOINTS) &&
-	       check_cidrs(v, t, r + SERVICE_CIDRS);
+	return verify_string(v, get_le32(r + SERVICE_NAME), VERIFY_STRING_LABEL, FORMAT_SERVICES,
+			     i) &&
+	       verify_list(v, get_le32(r + SERVICE_EXPORT_TO), VERIFY_LIST_EXPORT, FORMAT_SERVICES,
+			   i) &&
+	       check_ports(v, t, r + SERVICE_PORTS) &&
+	       check_endpoints(v, t, r + SERVICE_ENDPOINTS) && check_cidrs(v, t, r + SERVICE_CIDRS);
 }
 
 static bool check_services(struct verify *v, struct taken *t)
 {
-	static const enum format_section owned[] = {FORMAT_PORTS, FORMAT_ENDPOINTS, FORMAT_CIDRS, FORMAT_RANGES};
+	static const enum format_section owned[] = {FORMAT_PORTS, FORMAT_ENDPOINTS, FORMAT_CIDRS,
+						    FORMAT_RANGES};
 
 	for (uint32_t i = 0; i < v->p->n[FORMAT_SERVICES]; i++)
 		if (!check_service(v, t, i))

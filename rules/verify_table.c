@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The check of the look-up tables: that they say what follows from the services, no more and no less. */
+/*
+ * The check of the look-up tables: that they say what follows from the services, no more and no
+ * less.
+ */
 #include "rules/verify.h"
 
 #include <string.h>
@@ -34,16 +37,22 @@ static bool check_port_records(struct verify *v)
 		const uint8_t *r = v->p->at[FORMAT_BY_PORT] + (size_t)i * BY_PORT_SIZE;
 		uint16_t number = get_le16(r + BY_PORT_NUMBER);
 
-		if (number <= before || r[BY_PORT_FLAGS] == 0 || (r[BY_PORT_FLAGS] & ~POLICY_PORT_KNOWN) != 0 || r[BY_PORT_ZERO] != 0)
-			return verify_fail(v, FORMAT_BY_PORT, i, "out of order, or holds an unknown value");
-		if (!verify_list(v, get_le32(r + BY_PORT_LIST), VERIFY_LIST_PORT, FORMAT_BY_PORT, i))
+		if (number <= before || r[BY_PORT_FLAGS] == 0 ||
+		    (r[BY_PORT_FLAGS] & ~POLICY_PORT_KNOWN) != 0 || r[BY_PORT_ZERO] != 0)
+			return verify_fail(v, FORMAT_BY_PORT, i,
+					   "out of order, or holds an unknown value");
+		if (!verify_list(v, get_le32(r + BY_PORT_LIST), VERIFY_LIST_PORT, FORMAT_BY_PORT,
+				 i))
 			return false;
 		before = number;
 	}
 	return true;
 }
 
-/* Adds up what the services say of each port, and that the services that take a whole port are found by it. */
+/*
+ * Adds up what the services say of each port, and that the services that take a whole port are
+ * found by it.
+ */
 static bool collect_ports(struct verify *v, uint32_t *numbers, uint32_t *takers)
 {
 	const struct policy *p = v->p;
@@ -62,8 +71,10 @@ static bool collect_ports(struct verify *v, uint32_t *numbers, uint32_t *takers)
 			if (!policy_protocol_is_tcp(port.protocol) || s.cidrs.n > 0)
 				continue;
 			info = policy_find_port(p, port.number);
-			if (info.flags == 0 || info.services.n != 1 || policy_item(info.services, 0) != i)
-				return verify_fail(v, FORMAT_SERVICES, i, "BY_PORT does not give it its port");
+			if (info.flags == 0 || info.services.n != 1 ||
+			    policy_item(info.services, 0) != i)
+				return verify_fail(v, FORMAT_SERVICES, i,
+						   "BY_PORT does not give it its port");
 			++*takers;
 		}
 	}
@@ -81,7 +92,8 @@ bool verify_by_port(struct verify *v)
 		const uint8_t *r = p->at[FORMAT_BY_PORT] + (size_t)i * BY_PORT_SIZE;
 
 		if (r[BY_PORT_FLAGS] != v->port_flags[get_le16(r + BY_PORT_NUMBER)])
-			return verify_fail(v, FORMAT_BY_PORT, i, "not what the services say of this port");
+			return verify_fail(v, FORMAT_BY_PORT, i,
+					   "not what the services say of this port");
 		lists += policy_list(p, get_le32(r + BY_PORT_LIST)).n;
 	}
 	if (numbers != p->n[FORMAT_BY_PORT] || takers != lists)
@@ -116,7 +128,8 @@ static struct addr masked(const struct addr *a, unsigned bits)
 }
 
 /* The last prefix of the run that is not behind (a, bits). False: there is none. */
-static bool cidr_before(const struct policy *p, struct policy_run run, const struct addr *a, unsigned bits, struct cidr *c)
+static bool cidr_before(const struct policy *p, struct policy_run run, const struct addr *a,
+			unsigned bits, struct cidr *c)
 {
 	uint32_t low = run.first, high = run.first + run.n;
 
@@ -138,10 +151,12 @@ static bool cidr_before(const struct policy *p, struct policy_run run, const str
 }
 
 /*
- * The narrowest prefix of the run, of at most so many bits, that contains a. A prefix that contains a and begins before
- * another that does not shares no more bits with a than the other does: each round leaves fewer bits.
+ * The narrowest prefix of the run, of at most so many bits, that contains a. A prefix that contains
+ * a and begins before another that does not shares no more bits with a than the other does: each
+ * round leaves fewer bits.
  */
-static bool cidr_narrowest(const struct policy *p, struct policy_run run, const struct addr *a, unsigned bits, struct cidr *c)
+static bool cidr_narrowest(const struct policy *p, struct policy_run run, const struct addr *a,
+			   unsigned bits, struct cidr *c)
 {
 	for (;;) {
 		struct addr m = masked(a, bits);
@@ -152,9 +167,11 @@ static bool cidr_narrowest(const struct policy *p, struct policy_run run, const 
 		if (c->bits <= bits && cidr_contains(c, a))
 			return true;
 		common = common_bits(&c->addr, a);
-		if (common >= c->bits)
-			common = c->bits - 1u; /* of the other family */
-		if (common >= bits)
+		/*
+		 * Of the other family, if it would contain a; and a prefix of this one would lie
+		 * behind it.
+		 */
+		if (common >= c->bits || common >= bits)
 			return false;
 		bits = common;
 	}
@@ -178,11 +195,13 @@ static bool check_interval(struct verify *v, uint32_t i, struct policy_list l, s
 		struct cidr c;
 
 		if (!cidr_narrowest(v->p, cidrs_of(v->p, service), &in->first, 128, &c))
-			return verify_fail(v, FORMAT_ADDRESSES, i, "lists a service without this address");
+			return verify_fail(v, FORMAT_ADDRESSES, i,
+					   "lists a service without this address");
 		if (!cidr_piece(&c, 0, &first, &last) || addr_compare(&last, &in->first) < 0)
 			cidr_piece(&c, 1, &first, &last);
 		if (addr_compare(&last, &in->last) < 0)
-			return verify_fail(v, FORMAT_ADDRESSES, i, "lists a service beyond its addresses");
+			return verify_fail(v, FORMAT_ADDRESSES, i,
+					   "lists a service beyond its addresses");
 		if (c.bits > bits_before || (c.bits == bits_before && service <= before))
 			return verify_fail(v, FORMAT_ADDRESSES, i, "lists services out of order");
 		in->begins |= addr_equal(&first, &in->first);
@@ -211,14 +230,16 @@ static bool check_intervals(struct verify *v, uint64_t *listed)
 
 		memcpy(in.first.b, r + ADDRESS_START, 16);
 		memset(in.last.b, 0xff, 16);
-		if (i == 0 ? !verify_zero(in.first.b, 16) : memcmp(r - ADDRESS_SIZE + ADDRESS_START, in.first.b, 16) >= 0)
+		if (i == 0 ? !verify_zero(in.first.b, 16)
+			   : memcmp(r - ADDRESS_SIZE + ADDRESS_START, in.first.b, 16) >= 0)
 			return verify_fail(v, FORMAT_ADDRESSES, i, "out of order");
 		if (i + 1 < n) {
 			memcpy(in.last.b, r + ADDRESS_SIZE + ADDRESS_START, 16);
 			for (int j = 15; j >= 0 && in.last.b[j]-- == 0; j--)
 				;
 		}
-		if (!verify_list(v, get_le32(r + ADDRESS_LIST), VERIFY_LIST_ADDRESS, FORMAT_ADDRESSES, i) ||
+		if (!verify_list(v, get_le32(r + ADDRESS_LIST), VERIFY_LIST_ADDRESS,
+				 FORMAT_ADDRESSES, i) ||
 		    !check_interval(v, i, policy_list(p, get_le32(r + ADDRESS_LIST)), &in))
 			return false;
 		if (!in.begins && !ended)
@@ -248,7 +269,10 @@ static uint32_t address_find(const struct policy *p, const struct addr *a)
 	return p->n[FORMAT_ADDRESSES];
 }
 
-/* That the edges of a service's prefix are edges of intervals. Adds the intervals up, once for prefixes within prefixes. */
+/*
+ * That the edges of a service's prefix are edges of intervals. Adds the intervals up, once for
+ * prefixes within prefixes.
+ */
 static bool check_cidr_edges(struct verify *v, struct policy_run run, uint32_t i, uint64_t *covered)
 {
 	const struct policy *p = v->p;
@@ -262,11 +286,13 @@ static bool check_cidr_edges(struct verify *v, struct policy_run run, uint32_t i
 		uint32_t from = address_find(p, &first), to = p->n[FORMAT_ADDRESSES];
 
 		if (from == to)
-			return verify_fail(v, FORMAT_CIDRS, i, "ADDRESSES has no record where it begins");
+			return verify_fail(v, FORMAT_CIDRS, i,
+					   "ADDRESSES has no record where it begins");
 		if (addr_next(&last)) {
 			to = address_find(p, &last);
 			if (to == p->n[FORMAT_ADDRESSES])
-				return verify_fail(v, FORMAT_CIDRS, i, "ADDRESSES has no record where it ends");
+				return verify_fail(v, FORMAT_CIDRS, i,
+						   "ADDRESSES has no record where it ends");
 		}
 		if (!nested)
 			*covered += to - from;
@@ -275,8 +301,9 @@ static bool check_cidr_edges(struct verify *v, struct policy_run run, uint32_t i
 }
 
 /*
- * Each list holds nothing but services with prefixes there, each once; every prefix's edges are edges of intervals;
- * and as many entries are listed as prefixes cover intervals. So no entry is missing.
+ * Each list holds nothing but services with prefixes there, each once; every prefix's edges are
+ * edges of intervals; and as many entries are listed as prefixes cover intervals. So no entry is
+ * missing.
  */
 bool verify_addresses(struct verify *v)
 {
@@ -333,17 +360,20 @@ struct place {
 	struct key before;
 };
 
-static bool check_slot(struct verify *v, struct place *at, uint32_t i, const uint8_t *slot, uint32_t names_len)
+static bool check_slot(struct verify *v, struct place *at, uint32_t i, const uint8_t *slot,
+		       uint32_t names_len)
 {
 	const struct policy *p = v->p;
 	uint32_t name = get_le32(slot + HOST_NAME), list = get_le32(slot + HOST_LIST), home;
 	struct key key = {p->at[FORMAT_NAMES] + at->next_name, 0};
 
-	if (name - 1 != at->next_name || at->next_name >= names_len || key.b[0] > names_len - at->next_name - 1)
+	if (name - 1 != at->next_name || at->next_name >= names_len ||
+	    key.b[0] > names_len - at->next_name - 1)
 		return verify_fail(v, FORMAT_HOSTS, i, "its name is not the next");
 	if (!name_key_hash(FORMAT_HASH_START, key.b + 1, key.b[0], &key.hash))
 		return verify_fail(v, FORMAT_HOSTS, i, "its name is not a canonical host");
-	if (at->n > 0 && (key.hash < at->before.hash || (key.hash == at->before.hash && key_compare(key.b, at->before.b) <= 0)))
+	if (at->n > 0 && (key.hash < at->before.hash ||
+			  (key.hash == at->before.hash && key_compare(key.b, at->before.b) <= 0)))
 		return verify_fail(v, FORMAT_HOSTS, i, "out of order");
 	home = format_home(key.hash, p->homes);
 	if (i != (home > at->free_slot ? home : at->free_slot))
@@ -364,7 +394,8 @@ static bool check_slot(struct verify *v, struct place *at, uint32_t i, const uin
 static bool check_slots(struct verify *v)
 {
 	const struct policy *p = v->p;
-	uint32_t names_len = (uint32_t)(p->base + p->len - p->at[FORMAT_NAMES]); /* the last section */
+	uint32_t names_len =
+		(uint32_t)(p->base + p->len - p->at[FORMAT_NAMES]); /* the last section */
 	struct place at = {.n = 0};
 
 	for (uint32_t i = 0; i < p->n[FORMAT_HOSTS]; i++) {
@@ -382,7 +413,10 @@ static bool check_slots(struct verify *v)
 	return true;
 }
 
-/* How many keys name each service, and which is first: from the lists, of which there are few, not from the slots. */
+/*
+ * How many keys name each service, and which is first: from the lists, of which there are few, not
+ * from the slots.
+ */
 static bool check_host_counts(struct verify *v)
 {
 	const struct policy *p = v->p;
@@ -404,7 +438,8 @@ static bool check_host_counts(struct verify *v)
 
 		if (get_le32(r + SERVICE_HOSTS) != v->service_hosts[i] ||
 		    get_le32(r + SERVICE_FIRST_HOST) != (first > 0 ? first - 1 : 0))
-			return verify_fail(v, FORMAT_SERVICES, i, "has other hosts than the host table");
+			return verify_fail(v, FORMAT_SERVICES, i,
+					   "has other hosts than the host table");
 	}
 	return true;
 }
@@ -416,7 +451,8 @@ bool verify_hosts(struct verify *v)
 
 	p->homes = format_homes(keys);
 	if (keys == 0 ? p->probes != 0 || slots != 0
-		      : p->probes == 0 || p->probes > FORMAT_MAX_PROBES || slots != p->homes + p->probes - 1)
+		      : p->probes == 0 || p->probes > FORMAT_MAX_PROBES ||
+				slots != p->homes + p->probes - 1)
 		return verify_fail(v, FORMAT_HOSTS, 0, "the table has another size");
 	return check_slots(v) && check_host_counts(v);
 }

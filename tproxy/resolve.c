@@ -114,8 +114,6 @@ static void answer(struct resolver *r, uint32_t i, enum ready how, struct resolv
 /* Whether an entry answers at once, and how. */
 static enum ready answerable(const struct resolver *r, const struct dns_entry *e)
 {
-	if (e->ready != READY_NO)
-		return READY_NO;
 	if (entry_fresh(r, e))
 		return READY_ANSWER;
 	if (r->now_ms < e->retry_ms)

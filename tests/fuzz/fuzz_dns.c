@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The resolver with a network made of the input: what servers say, when, and what is asked and cancelled meanwhile. Whoever waits hears once at
- * most, never after a cancel, and addresses only with an answer that says so.
+ * The resolver with a network made of the input: what servers say, when, and what is asked and
+ * cancelled meanwhile. Whoever waits hears once at most, never after a cancel, and gets addresses
+ * only with an answer that says so.
  *
  * The input is a list of steps, one byte each, with arguments:
- *	0 HOW LEN LEN BYTES: a message for who asked last (HOW & 8: before that) over UDP or TCP, whatever it is; with the id it asked
- *	with unless HOW & 1; with its question after the header unless HOW & 2; HOW & 4: a piece of a stream without its length
- *	1 TENTHS: time passes      2 NAME: asks      3 WAITER: cancels      4: the next connect() or send() fails
+ *   0 HOW LEN LEN BYTES
+ *      A message for who asked last (HOW & 8: before that), over UDP or TCP, whatever it was asked
+ *      over; with the id that was asked with unless HOW & 1; with the question after the header
+ *      unless HOW & 2; without a length before it, as a piece of a stream, if HOW & 4.
+ *   1 TENTHS   time passes
+ *   2 NAME     asks
+ *   3 WAITER   cancels
+ *   4          the next connect() or sendto() fails
  */
-/* LINK: tproxy/resolve_lookup.c tproxy/dns_cache.c tproxy/dns_answer.c tproxy/dns_heap.c tproxy/slab.c rules/addr.c */
+/* LINK: tproxy/resolve_lookup.c tproxy/dns_cache.c tproxy/dns_answer.c tproxy/dns_heap.c */
+/* LINK: tproxy/slab.c rules/addr.c */
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -25,13 +32,13 @@
 #include "tests/fuzz/fuzz.h"
 #include "tproxy/dns_heap.h"
 
-#define FD_EPOLL  1000
-#define FD_FIRST  1001
-#define SOCKETS   64
-#define WAITERS   32
+#define FD_EPOLL 1000
+#define FD_FIRST 1001
+#define SOCKETS  64
+#define WAITERS  32
 
 struct sock {
-	int type;                /* 0: free */
+	int type; /* 0: free */
 	uint32_t events;
 	uint8_t in[70000];
 	size_t in_len;
@@ -39,12 +46,12 @@ struct sock {
 
 struct asked {
 	int fd;
-	uint8_t bytes[600];      /* without a stream's length */
+	uint8_t bytes[600]; /* without a stream's length */
 	size_t len;
 };
 
 static struct sock socks[SOCKETS];
-static struct asked last[2];     /* the last query, and the one before */
+static struct asked last[2]; /* the last query, and the one before */
 static bool fail_next;
 static bool waiting[WAITERS];
 static unsigned n_waiting;
@@ -85,7 +92,8 @@ static int net_connect(int fd, const struct sockaddr *to, socklen_t len)
 	return sock_of(fd)->type == SOCK_STREAM || fail_next ? (fail_next = false, -1) : 0;
 }
 
-static ssize_t net_sendto(int fd, const void *bytes, size_t len, int flags, const struct sockaddr *to, socklen_t to_len)
+static ssize_t net_sendto(int fd, const void *bytes, size_t len, int flags,
+                          const struct sockaddr *to, socklen_t to_len)
 {
 	struct sock *s = sock_of(fd);
 	size_t skip = s->type == SOCK_STREAM ? 2 : 0;
@@ -122,9 +130,11 @@ static ssize_t net_recv(int fd, void *to, size_t room, int flags)
 }
 
 /* Datagrams lie in the buffer with their length before them. */
-static ssize_t net_recvfrom(int fd, void *to, size_t room, int flags, struct sockaddr *from, socklen_t *from_len)
+static ssize_t net_recvfrom(int fd, void *to, size_t room, int flags, struct sockaddr *from,
+                            socklen_t *from_len)
 {
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in in = { .sin_family = AF_INET,
+		                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	struct sock *s = sock_of(fd);
 	uint8_t head[2];
 
@@ -163,9 +173,12 @@ static int net_epoll_wait(int epoll, struct epoll_event *events, int room, int t
 	(void)timeout;
 
 	for (int k = 0; k < SOCKETS && n < room; k++) {
-		uint32_t got = socks[k].type ? socks[k].events & ((socks[k].in_len ? EPOLLIN : 0) | EPOLLOUT) : 0;
+		uint32_t got = socks[k].type ? socks[k].events &
+		                                       ((socks[k].in_len ? EPOLLIN : 0) | EPOLLOUT)
+		                             : 0;
 		if (got)
-			events[n++] = (struct epoll_event){ .events = got, .data.fd = FD_FIRST + k };
+			events[n++] =
+				(struct epoll_event){ .events = got, .data.fd = FD_FIRST + k };
 	}
 	return n;
 }
@@ -297,8 +310,13 @@ static void steps(struct resolver *r, const uint8_t *data, size_t len)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	struct addr server;
-	struct resolve_config c = { .nameservers = &server, .n_nameservers = 1, .entries = 3, .waiters = WAITERS - 4, .done = heard,
-	                            .negative_ttl_max = 60, .timeout_ms = 60000 };
+	struct resolve_config c = { .nameservers = &server,
+		                    .n_nameservers = 1,
+		                    .entries = 3,
+		                    .waiters = WAITERS - 4,
+		                    .done = heard,
+		                    .negative_ttl_max = 60,
+		                    .timeout_ms = 60000 };
 
 	memset(last, 0, sizeof(last));
 	memset(waiting, 0, sizeof(waiting));

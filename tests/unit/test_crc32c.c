@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* rules/crc32c.c: the published values, and that instruction and table agree at every length and alignment. */
+/*
+ * rules/crc32c.c: the published values, and that instruction and table agree at every length and
+ * alignment.
+ */
 #include "rules/crc32c.c"
 
 #include <setjmp.h>
@@ -26,8 +29,9 @@ static void test_published(void **state)
 {
 	/* RFC 3720 B.4 */
 	static const uint8_t read_command[48] = {
-		0x01, 0xc0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x14, 0, 0, 0, 0, 0, 0x04, 0, 0, 0, 0, 0x14, 0, 0, 0, 0x18,
-		0x28, 0, 0, 0, 0, 0, 0, 0, 0x02, 0, 0, 0, 0, 0, 0, 0,
+		0x01, 0xc0, 0, 0, 0, 0, 0,    0, 0,    0, 0, 0,    0, 0, 0, 0,
+		0x14, 0,    0, 0, 0, 0, 0x04, 0, 0,    0, 0, 0x14, 0, 0, 0, 0x18,
+		0x28, 0,    0, 0, 0, 0, 0,    0, 0x02, 0, 0, 0,    0, 0, 0, 0,
 	};
 	uint8_t b[32];
 
@@ -64,7 +68,8 @@ static void test_lengths(void **state)
 		if (has_instruction())
 			assert_int_equal(~instruction(~0u, p, len), slow(p, len));
 		for (size_t cut = 0; cut <= len; cut++)
-			assert_int_equal(crc32c(crc32c(0, p, cut), p + cut, len - cut), slow(p, len));
+			assert_int_equal(crc32c(crc32c(0, p, cut), p + cut, len - cut),
+					 slow(p, len));
 	}
 	guard_fini(&g);
 }

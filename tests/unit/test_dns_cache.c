@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The table of names: what goes in comes out, who makes room for whom, and nothing is lost or touched without need. */
+/* The table of names: what goes in comes out, who makes room for whom, and nothing is lost or
+ * touched without need. */
 /* LINK: rules/addr.c tproxy/slab.c */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -38,7 +39,7 @@ static int fill(struct dns_cache *c, uint32_t i, uint8_t n6, uint8_t n4)
 		memset(v6[k], 0x60 + k, sizeof(v6[k]));
 		memset(v4[k], 0x40 + k, sizeof(v4[k]));
 	}
-	return dns_cache_store(c, i, (const uint8_t (*)[16])v6, n6, (const uint8_t (*)[4])v4, n4);
+	return dns_cache_store(c, i, (const uint8_t(*)[16])v6, n6, (const uint8_t(*)[4])v4, n4);
 }
 
 /* Everything that the table says of itself must agree. */
@@ -107,16 +108,24 @@ static void test_names_of_every_length_come_back_from_the_last_byte_of_a_page(vo
 
 static void test_a_name_is_only_itself(void **state)
 {
-	static const char *const others[] = { "www.example.or", "ww.example.org", "www.example.orga", "xwww.example.org",
-	                                      "www.example.orh", "WWW.example.org", "www.example.org.", "www-example.org", "w" };
+	static const char *const others[] = {
+		"www.example.or",   "ww.example.org",  "www.example.orga",
+		"xwww.example.org", "www.example.orh", "WWW.example.org",
+		"www.example.org.", "www-example.org", "w"
+	};
 	struct dns_cache c;
 	(void)state;
 
 	open_cache(&c, 1);
 	uint32_t i = add(&c, "www.example.org");
 	assert_int_equal(find(&c, "www.example.org"), i);
-	for (size_t k = 0; k < sizeof(others) / sizeof(*others); k++)
+	for (size_t k = 0; k < sizeof(others) / sizeof(*others); k++) {
 		assert_int_equal(find(&c, others[k]), DNS_NONE);
+		/* Nor when the hashes are the same. */
+		dns_cache_at(&c, i)->hash = hash_of(&c, others[k], strlen(others[k]));
+		assert_int_equal(find(&c, others[k]), DNS_NONE);
+		dns_cache_at(&c, i)->hash = hash_of(&c, "www.example.org", 15);
+	}
 	dns_cache_fini(&c);
 }
 
@@ -133,7 +142,8 @@ static void test_addresses_alternate_and_each_family_keeps_its_share(void **stat
 			int got[2] = { 0, 0 }, before = -1;
 			assert_int_equal(fill(&c, i, n6, n4), 0);
 			dns_cache_load(&c, i, &a);
-			assert_int_equal(a.n, n6 + n4 < RESOLVE_ADDRS_MAX ? n6 + n4 : RESOLVE_ADDRS_MAX);
+			assert_int_equal(a.n,
+			                 n6 + n4 < RESOLVE_ADDRS_MAX ? n6 + n4 : RESOLVE_ADDRS_MAX);
 			for (int k = 0; k < a.n; k++) {
 				int v4 = addr_is_v4(&a.addrs[k]);
 				assert_int_equal(a.addrs[k].b[15], (v4 ? 0x40 : 0x60) + got[v4]++);
@@ -141,8 +151,11 @@ static void test_addresses_alternate_and_each_family_keeps_its_share(void **stat
 					assert_int_equal(v4, n6 == 0);
 				/* The same family twice only when the other has no more. */
 				if (v4 == before)
-					assert_int_equal(got[!v4], dns_cache_at(&c, i)->n6 < dns_cache_at(&c, i)->n4 ?
-					                 dns_cache_at(&c, i)->n6 : dns_cache_at(&c, i)->n4);
+					assert_int_equal(got[!v4],
+					                 dns_cache_at(&c, i)->n6 <
+					                                 dns_cache_at(&c, i)->n4
+					                         ? dns_cache_at(&c, i)->n6
+					                         : dns_cache_at(&c, i)->n4);
 				before = v4;
 			}
 			if (n6 + n4 <= RESOLVE_ADDRS_MAX)
@@ -198,7 +211,8 @@ static void test_without_blocks_an_entry_loses_its_addresses_and_nothing_else(vo
 
 	open_cache(&c, N);
 	memset(name, 'a', sizeof(name));
-	/* Five blocks each for a name of 253 bytes, nine with 16 IPv6 addresses; the table has three and a few for each. */
+	/* Five blocks each for a name of 253 bytes, nine with 16 IPv6 addresses; the table has
+	 * three and a few for each. */
 	uint32_t n = 0;
 	for (; n < N; n++) {
 		snprintf(name + 240, 14, "%013u", n);
@@ -206,6 +220,7 @@ static void test_without_blocks_an_entry_loses_its_addresses_and_nothing_else(vo
 		if (i == DNS_NONE)
 			break;
 		uint8_t n6 = n ? RESOLVE_ADDRS_MAX : 0;
+		assert_int_equal(fill(&c, i, 0, 1), 0);
 		if (fill(&c, i, n6, 0) == 0) {
 			assert_int_equal(dns_cache_at(&c, i)->n6, n6);
 		} else {
@@ -226,9 +241,15 @@ static void test_without_blocks_an_entry_loses_its_addresses_and_nothing_else(vo
 	dns_cache_fini(&c);
 }
 
-struct model { bool known; bool held; uint8_t n6, n4; uint64_t used; };
+struct model {
+	bool known;
+	bool held;
+	uint8_t n6, n4;
+	uint64_t used;
+};
 
-/* Random use, against the plainest description of what the table does: held entries and what was stored last stay. */
+/* Random use, against the plainest description of what the table does: held entries and what was
+ * stored last stay. */
 static void test_random_use_agrees_with_a_model(void **state)
 {
 	enum { NAMES = 300, ENTRIES = 64, STEPS = 40000 };
@@ -295,7 +316,8 @@ static void test_random_use_agrees_with_a_model(void **state)
 	dns_cache_fini(&c);
 }
 
-/* Vectors of SipHash-1-3 with this key and the bytes 00, 01, 02...; folded to 32 bits as the table does it. */
+/* Vectors of SipHash-1-3 with this key and the bytes 00, 01, 02...; folded to 32 bits as the table
+ * does it. */
 static void test_the_hash_depends_on_key_and_every_byte(void **state)
 {
 	struct dns_cache a = { .key = { 0 } }, b;
@@ -307,11 +329,17 @@ static void test_the_hash_depends_on_key_and_every_byte(void **state)
 	b.key[1] ^= 1;
 	for (size_t k = 0; k < sizeof(name); k++)
 		name[k] = (char)k;
-	static const struct { size_t len; uint64_t want; } vectors[] = {
-		{ 0, UINT64_C(0xabac0158050fc4dc) }, { 1, UINT64_C(0xc9f49bf37d57ca93) }, { 8, UINT64_C(0x369095118d299a8e) },
+	static const struct {
+		size_t len;
+		uint64_t want;
+	} vectors[] = {
+		{ 0, UINT64_C(0xabac0158050fc4dc) },
+		{ 1, UINT64_C(0xc9f49bf37d57ca93) },
+		{ 8, UINT64_C(0x369095118d299a8e) },
 	};
 	for (size_t k = 0; k < sizeof(vectors) / sizeof(*vectors); k++)
-		assert_int_equal(hash_of(&a, name, vectors[k].len), (uint32_t)(vectors[k].want ^ vectors[k].want >> 32));
+		assert_int_equal(hash_of(&a, name, vectors[k].len),
+		                 (uint32_t)(vectors[k].want ^ vectors[k].want >> 32));
 	for (size_t k = 0; k < sizeof(name); k++) {
 		uint32_t before = hash_of(&a, name, sizeof(name));
 		assert_int_not_equal(before, hash_of(&b, name, sizeof(name)));
@@ -347,8 +375,10 @@ static void test_pages_are_touched_only_by_what_is_stored(void **state)
 		snprintf(name, sizeof(name), "host-%d.example.org", k);
 		assert_int_equal(fill(&c, add(&c, name), 2, 2), 0);
 	}
-	assert_true(resident_pages(c.entries.base, c.entries.size * c.entries.cap) <= 100 * sizeof(struct dns_entry) / page + 1);
-	assert_true(resident_pages(c.blocks.base, c.blocks.size * c.blocks.cap) <= 200 * sizeof(struct block) / page + 1);
+	assert_true(resident_pages(c.entries.base, c.entries.size * c.entries.cap) <=
+	            100 * sizeof(struct dns_entry) / page + 1);
+	assert_true(resident_pages(c.blocks.base, c.blocks.size * c.blocks.cap) <=
+	            200 * sizeof(struct block) / page + 1);
 	dns_cache_fini(&c);
 }
 
@@ -372,7 +402,8 @@ int main(void)
 		cmocka_unit_test(test_names_of_every_length_come_back_from_the_last_byte_of_a_page),
 		cmocka_unit_test(test_a_name_is_only_itself),
 		cmocka_unit_test(test_addresses_alternate_and_each_family_keeps_its_share),
-		cmocka_unit_test(test_room_is_made_by_the_least_recently_used_without_addresses_first),
+		cmocka_unit_test(
+			test_room_is_made_by_the_least_recently_used_without_addresses_first),
 		cmocka_unit_test(test_without_blocks_an_entry_loses_its_addresses_and_nothing_else),
 		cmocka_unit_test(test_random_use_agrees_with_a_model),
 		cmocka_unit_test(test_the_hash_depends_on_key_and_every_byte),

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* policy_open(): which files it takes, and that what it opens is a copy that nobody can change. */
-/* LINK: rules/addr.c rules/addr_class.c rules/address_table.c rules/crc32c.c rules/emit.c rules/host_table.c rules/model.c rules/name.c rules/pool.c rules/port_table.c rules/verify.c rules/verify_record.c rules/verify_table.c */
+/* LINK: rules/addr.c rules/addr_class.c rules/address_table.c rules/crc32c.c rules/emit.c */
+/* LINK: rules/host_table.c rules/model.c rules/name.c rules/pool.c rules/port_table.c */
+/* LINK: rules/verify.c rules/verify_record.c rules/verify_table.c */
 #include "rules/policy.c"
 
 #include "policy_model.h"
@@ -122,7 +124,8 @@ static int make_directory(void **state)
 
 static int remove_directory(void **state)
 {
-	static const char *const names[] = {"good", "dangling", "loop", "pipe", "empty", "short", "cut", "large", "foreign", "policy"};
+	static const char *const names[] = {"good",  "dangling", "loop",  "pipe",    "empty",
+					    "short", "cut",      "large", "foreign", "policy"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: MIT */
+/* rules/show.c: what it prints, and that compiling what it prints gives the same bytes. */
+/* LINK: rules/addr.c rules/addr_class.c rules/address_table.c rules/crc32c.c rules/diag.c */
+/* LINK: rules/emit.c rules/host_table.c rules/ini.c rules/item.c rules/language.c */
+/* LINK: rules/model.c rules/name.c rules/policy.c rules/pool.c rules/port_table.c */
+/* LINK: rules/source.c rules/text.c rules/value.c rules/verify.c rules/verify_record.c */
+/* LINK: rules/verify_table.c */
+#include "rules/show.c"
+
+#include "policy_model.h"
+#include "rules/source.h"
+
+#define A20 "aaaaaaaaaaaaaaaaaaaa"
+#define A60 A20 A20 A20
+
+static char *show(const uint8_t *bytes, size_t bytes_len, size_t *len)
+{
+	struct policy_error e;
+	struct policy p;
+	char *text = NULL;
+	FILE *out = open_memstream(&text, len);
+
+	assert_non_null(out);
+	assert_int_equal(policy_open_bytes(&p, bytes, bytes_len, &e), 0);
+	assert_int_equal(show_policy(&p, out), 0);
+	fclose(out);
+	return text;
+}
+
+static void test_full(void **state)
+{
+	static const char want[] =
+		"; compiled for node egress\n"
+		"[policy]\n"
+		"name        = plant-7\n"
+		"sequence    = 1311768467463790320\n"
+		"outbound    = allow-any\n"
+		"enforcement = audit\n"
+		"namespace   = line-2\n"
+		"access-log  = /var/log/sluice.log\n"
+		"log-format  = json\n"
+		"nameservers = 192.0.2.53, 2001:db8::53\n"
+		"\n"
+		"[capture]\n"
+		"scope              = both\n"
+		"method             = redirect\n"
+		"interfaces         = br-lan, wlan0\n"
+		"ports              = 80, 8000-8100\n"
+		"exclude-ports      = 22\n"
+		"exclude-cidrs      = ::/0, 10.0.0.0/8\n"
+		"exclude-interfaces = tun0\n"
+		"exempt-uids        = 0, 2-4\n"
+		"exempt-gids        = 65534-4294967294\n"
+		"udp                = allow\n"
+		"other              = allow\n"
+		"dns                = capture\n"
+		"\n"
+		"[service any]\n"
+		"hosts         = any.example.org\n"
+		"ports         = tcp:5000\n"
+		"resolution    = none\n"
+		"location      = external\n"
+		"addresses     = ::/0, 198.51.100.0/25\n"
+		"\n"
+		"[service db]\n"
+		"hosts         = db.example.com, www.example.com\n"
+		"ports         = mysql:3306, tcp:4000\n"
+		"resolution    = none\n"
+		"location      = internal\n"
+		"export-to     = ., line-3\n"
+		"addresses     = 198.51.100.0/24, 198.51.100.7, 2001:db8:5::/48\n"
+		"\n"
+		"[service queue]\n"
+		"hosts         = mq.example.org\n"
+		"ports         = mqtt:1883, redis:6379\n"
+		"resolution    = static\n"
+		"location      = external\n"
+		"endpoints     = 192.0.2.9\n"
+		"\n"
+		"[service web]\n"
+		"hosts         = *, *.example.com, www.example.com\n"
+		"ports         = http:80, https:443->8443, udp:443, auto:7000\n"
+		"resolution    = dns\n"
+		"location      = external\n"
+		"enforcement   = audit\n"
+		"endpoints     = b.example.net weight 3, 192.0.2.1:8080, 2001:db8::1 weight "
+		"1000000\n"
+		"upgrade       = websocket\n"
+		"allow-private = yes\n";
+	struct model m;
+	size_t len, text_len;
+	uint8_t *bytes;
+	char *text;
+
+	(void)state;
+	model_full(&m);
+	bytes = model_bytes(&m, &len);
+	text = show(bytes, len, &text_len);
+	assert_string_equal(text, want);
+	free(text);
+	free(bytes);
+	model_free(&m);
+}
+
+/* Shows, reads what was shown, compiles that, and compares. Returns the text. */
+static char *check_again(const uint8_t *bytes, size_t len, const char *node)
+{
+	static struct source s;
+	size_t text_len, again_len;
+	char *text = show(bytes, len, &text_len);
+	uint8_t *again;
+
+	source_read_bytes(&s, "shown", text, text_len);
+	if (s.diag.errors != 0) {
+		diag_print(&s.diag, "shown", stderr);
+		fail_msg("what is shown is not accepted:\n%s", text);
+	}
+	s.model.node = node;
+	again = model_bytes(&s.model, &again_len);
+	assert_int_equal(again_len, len);
+	assert_memory_equal(again, bytes, len);
+	free(again);
+	return text;
+}
+
+static void check_model(struct model *m)
+{
+	size_t len;
+	uint8_t *bytes = model_bytes(m, &len);
+
+	free(check_again(bytes, len, m->node));
+	free(bytes);
+	model_free(m);
+}
+
+static void test_defaults(void **state)
+{
+	struct model m;
+	size_t len, text_len;
+	uint8_t *bytes;
+	char *text;
+
+	(void)state;
+	model_init(&m);
+	bytes = model_bytes(&m, &len);
+	text = show(bytes, len, &text_len);
+	assert_string_equal(text, "[policy]\n"
+				  "name        = default\n"
+				  "sequence    = 0\n"
+				  "outbound    = registry-only\n"
+				  "enforcement = enforce\n"
+				  "namespace   = default\n"
+				  "access-log  = /dev/stdout\n"
+				  "log-format  = text\n"
+				  "\n"
+				  "[capture]\n"
+				  "scope              = pod\n"
+				  "method             = tproxy\n"
+				  "ports              = *\n"
+				  "udp                = reject\n"
+				  "other              = reject\n"
+				  "dns                = reject\n");
+	free(text);
+	free(bytes);
+	model_free(&m);
+}
+
+static void test_full_again(void **state)
+{
+	struct model m;
+
+	(void)state;
+	model_full(&m);
+	check_model(&m);
+}
+
+static void test_defaults_again(void **state)
+{
+	struct model m;
+
+	(void)state;
+	model_init(&m);
+	check_model(&m);
+	/* A list that is empty where the default is not. */
+	model_init(&m);
+	m.capture.ports.n = 0;
+	check_model(&m);
+}
+
+/* Each value of each enum, and each kind of endpoint. */
+static void test_values_again(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 12; i++) {
+		struct model m;
+		struct model_service *s;
+
+		model_init(&m);
+		m.outbound = (enum policy_outbound)(i % 2);
+		m.enforcement = (enum policy_enforcement)(i / 2 % 2);
+		m.log_format = (enum policy_log_format)(i / 4 % 2);
+		m.access_log = i % 3 == 0 ? "off" : i % 3 == 1 ? "syslog" : "/dev/stderr";
+		m.capture.scope = (enum policy_scope)(i % 3);
+		m.capture.method = (enum policy_method)(i % 2);
+		m.capture.udp = (enum policy_action)(i % 2);
+		m.capture.other = (enum policy_action)(i / 2 % 2);
+		m.capture.dns = (enum policy_action)(i % 3);
+		s = push_service(&m, "s", (enum policy_resolution)(i % 5));
+		s->location = (enum policy_location)(i % 2);
+		s->enforcement = (enum policy_enforcement)(i / 2 % 2);
+		s->websocket = i % 2;
+		s->allow_private = i / 2 % 2;
+		push_host(&s->hosts, "a.test");
+		push_port(&s->ports, (enum policy_protocol)(i + 1), 80, (uint16_t)(80 + i));
+		if (i + 1 != POLICY_PROTO_UDP)
+			push_port(&s->ports, POLICY_PROTO_UDP, 80, 80);
+		push_endpoint(&s->endpoints, "2001:db8::1", (uint16_t)(i % 2 * 8080),
+			      (uint32_t)(1 + i));
+		push_endpoint(&s->endpoints, "192.0.2.1", (uint16_t)(i % 2 * 8080),
+			      (uint32_t)(1 + i % 2));
+		push_endpoint(&s->endpoints, "e.test", (uint16_t)(i % 2 * 8080),
+			      (uint32_t)(1 + i % 3));
+		check_model(&m);
+	}
+}
+
+/* Long lists go over many lines, none of which is longer than it needs to be. */
+static void test_long_again(void **state)
+{
+	static const char longest_name[] = A60 "aaa." A60 "aaa." A60 "aaa." A60 "a"; /* 253 bytes */
+	char name[64];
+	struct model m;
+	struct model_service *s;
+	size_t len, longest = 0, lines = 0;
+	uint8_t *bytes;
+	char *text;
+
+	(void)state;
+	model_init(&m);
+	s = push_service(&m, "long", POLICY_DNS);
+	for (int i = 0; i < 3000; i++) {
+		snprintf(name, sizeof(name), "%s%x.example", i % 5 == 0 ? "*." : "", i * 7919);
+		push_host(&s->hosts, name);
+	}
+	assert_int_equal(strlen(longest_name), NAME_MAX_LEN);
+	push_host(&s->hosts, longest_name);
+	push_endpoint(&s->endpoints, longest_name, 65535, 1000000);
+	for (int i = 1; i <= 2000; i++) {
+		push_port(&s->ports, POLICY_PROTO_HTTPS, (uint16_t)(i * 3), (uint16_t)i);
+		push_range(&m.capture.exclude_ports, (uint32_t)i * 3, (uint32_t)i * 3 + 1);
+	}
+	for (int i = 0; i < 500; i++) {
+		snprintf(name, sizeof(name), "10.%d.%d.0/24", i / 250, i % 250);
+		push_cidr(&s->addresses, name);
+	}
+	bytes = model_bytes(&m, &len);
+	text = check_again(bytes, len, m.node);
+	for (const char *line = text; *line != '\0'; lines++) {
+		size_t n = strcspn(line, "\n");
+
+		/* A line holds one name alone, or less than this. */
+		if (n >= 200 && strstr(line, A60) == NULL)
+			fail_msg("a line of %zu bytes", n);
+		longest = n > longest ? n : longest;
+		line += n + 1;
+	}
+	assert_true(lines > 300 && longest < 300);
+	free(text);
+	free(bytes);
+	model_free(&m);
+}
+
+static void test_write_error(void **state)
+{
+	struct policy_error e;
+	struct policy p;
+	struct model m;
+	size_t len;
+	uint8_t *bytes;
+	FILE *full = fopen("/dev/full", "w");
+
+	(void)state;
+	assert_non_null(full);
+	model_full(&m);
+	bytes = model_bytes(&m, &len);
+	assert_int_equal(policy_open_bytes(&p, bytes, len, &e), 0);
+	assert_int_equal(show_policy(&p, full), -1);
+	assert_int_equal(errno, ENOSPC);
+	fclose(full);
+	free(bytes);
+	model_free(&m);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_full),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_full_again),
+		cmocka_unit_test(test_defaults_again),
+		cmocka_unit_test(test_values_again),
+		cmocka_unit_test(test_long_again),
+		cmocka_unit_test(test_write_error),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

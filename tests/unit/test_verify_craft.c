@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The verification: files that are well-formed, have their right checksum, and say one thing wrong.
+ */
+/* LINK: rules/addr.c rules/addr_class.c rules/address_table.c rules/crc32c.c rules/emit.c */
+/* LINK: rules/host_table.c rules/model.c rules/name.c rules/policy.c rules/pool.c */
+/* LINK: rules/port_table.c rules/verify.c rules/verify_record.c rules/verify_table.c */
+#include "policy_model.h"
+#include "rules/crc32c.h"
+
+static void fix_crc(uint8_t *b, size_t len)
+{
+	put_le32(b + HEADER_CRC, 0);
+	put_le32(b + HEADER_CRC, crc32c(0, b, len));
+}
+
+struct parts {
+	uint8_t *b[FORMAT_SECTIONS];
+	size_t n[FORMAT_SECTIONS];
+	uint32_t records[FORMAT_SECTIONS];
+	uint8_t header[HEADER_SIZE];
+};
+
+static void parts_init(struct parts *p, const uint8_t *bytes)
+{
+	memcpy(p->header, bytes, HEADER_SIZE);
+	for (size_t i = 0; i < FORMAT_SECTIONS; i++) {
+		const uint8_t *entry = bytes + HEADER_SIZE + i * SECTION_SIZE;
+
+		p->n[i] = get_le32(entry + SECTION_BYTES);
+		p->records[i] = get_le32(entry + SECTION_RECORDS);
+		p->b[i] = malloc(p->n[i] + 256);
+		assert_non_null(p->b[i]);
+		memcpy(p->b[i], bytes + get_le32(entry + SECTION_OFFSET), p->n[i]);
+	}
+}
+
+static uint8_t *parts_join(struct parts *p, size_t *len)
+{
+	size_t end = HEADER_SIZE + FORMAT_SECTIONS * SECTION_SIZE, room = end;
+	uint8_t *b;
+
+	for (size_t i = 0; i < FORMAT_SECTIONS; i++)
+		room += p->n[i] + 7;
+	b = calloc(1, room);
+	assert_non_null(b);
+	memcpy(b, p->header, HEADER_SIZE);
+	for (size_t i = 0; i < FORMAT_SECTIONS; i++) {
+		uint8_t *entry = b + HEADER_SIZE + i * SECTION_SIZE;
+
+		end = (end + 7) & ~(size_t)7;
+		put_le32(entry + SECTION_OFFSET, (uint32_t)end);
+		put_le32(entry + SECTION_BYTES, (uint32_t)p->n[i]);
+		put_le32(entry + SECTION_RECORDS, p->records[i]);
+		memcpy(b + end, p->b[i], p->n[i]);
+		end += p->n[i];
+		free(p->b[i]);
+	}
+	put_le32(b + HEADER_LENGTH, (uint32_t)end);
+	fix_crc(b, end);
+	*len = end;
+	return b;
+}
+
+static void insert(struct parts *p, enum format_section section, size_t at, const void *bytes,
+		   size_t len, uint32_t records)
+{
+	memmove(p->b[section] + at + len, p->b[section] + at, p->n[section] - at);
+	memcpy(p->b[section] + at, bytes, len);
+	p->n[section] += len;
+	p->records[section] += records;
+}
+
+static void cut(struct parts *p, enum format_section section, size_t at, size_t len)
+{
+	memmove(p->b[section] + at, p->b[section] + at + len, p->n[section] - at - len);
+	p->n[section] -= len;
+	p->records[section]--;
+}
+
+static void add_to(uint8_t *word, uint32_t n)
+{
+	put_le32(word, get_le32(word) + n);
+}
+
+static void swap_words(uint8_t *a, uint8_t *b)
+{
+	uint32_t kept = get_le32(a);
+
+	put_le32(a, get_le32(b));
+	put_le32(b, kept);
+}
+
+static uint8_t *service_at(struct parts *p, size_t i)
+{
+	return p->b[FORMAT_SERVICES] + i * SERVICE_SIZE;
+}
+
+/* Which record of ADDRESSES begins at an address. */
+static size_t address_index(struct parts *p, const char *text)
+{
+	struct addr a;
+
+	assert_int_equal(addr_parse(&a, text, strlen(text)), 0);
+	for (size_t i = 0; i < p->records[FORMAT_ADDRESSES]; i++)
+		if (memcmp(p->b[FORMAT_ADDRESSES] + i * ADDRESS_SIZE, a.b, 16) == 0)
+			return i;
+	fail_msg("no interval begins at %s", text);
+	return 0;
+}
+
+static void spare_string(struct parts *p)
+{
+	insert(p, FORMAT_STRINGS, p->n[FORMAT_STRINGS], "zzz", 4, 1);
+}
+
+static void endless_string(struct parts *p)
+{
+	p->n[FORMAT_STRINGS]--;
+}
+
+static void second_string(struct parts *p)
+{
+	insert(p, FORMAT_STRINGS, p->n[FORMAT_STRINGS], "wlan0", 6, 1);
+}
+
+static void spare_list(struct parts *p)
+{
+	static const uint8_t list[36] = {8};
+
+	insert(p, FORMAT_LISTS, p->n[FORMAT_LISTS], list, 36, 9);
+}
+
+static void endless_list(struct parts *p)
+{
+	cut(p, FORMAT_LISTS, p->n[FORMAT_LISTS] - 4, 4);
+}
+
+/* Two lists that say the same, both used. */
+static void second_list(struct parts *p)
+{
+	uint8_t *service = service_at(p, 0), copy[8];
+
+	memcpy(copy, p->b[FORMAT_LISTS] + 4 * (size_t)get_le32(service + SERVICE_EXPORT_TO), 8);
+	assert_int_equal(get_le32(copy), 1);
+	put_le32(service + SERVICE_EXPORT_TO, p->records[FORMAT_LISTS]);
+	insert(p, FORMAT_LISTS, p->n[FORMAT_LISTS], copy, 8, 2);
+}
+
+static void host_bits(struct parts *p)
+{
+	p->b[FORMAT_CIDRS][CIDR_ADDR + 15] = 1;
+}
+
+static void spare_cidr(struct parts *p)
+{
+	static const uint8_t cidr[CIDR_SIZE] = {0xff, [CIDR_BITS] = 8};
+
+	insert(p, FORMAT_CIDRS, p->n[FORMAT_CIDRS], cidr, CIDR_SIZE, 1);
+}
+
+static void port_order(struct parts *p)
+{
+	static const uint8_t port[PORT_SIZE] = {443 & 0xff, 443 >> 8, 1, 0, POLICY_PROTO_UDP};
+
+	insert(p, FORMAT_PORTS, p->n[FORMAT_PORTS], port, PORT_SIZE, 1);
+	add_to(service_at(p, 3) + SERVICE_PORTS + 4, 1);
+}
+
+static void service_order(struct parts *p)
+{
+	swap_words(service_at(p, 0) + SERVICE_NAME, service_at(p, 1) + SERVICE_NAME);
+}
+
+static void spare_interval(struct parts *p)
+{
+	size_t at = address_index(p, "198.51.100.0") * ADDRESS_SIZE;
+	uint8_t r[ADDRESS_SIZE];
+
+	memcpy(r, p->b[FORMAT_ADDRESSES] + at, ADDRESS_SIZE);
+	r[15] = 3; /* 198.51.100.3 */
+	insert(p, FORMAT_ADDRESSES, at + ADDRESS_SIZE, r, ADDRESS_SIZE, 1);
+}
+
+static void spare_empty_interval(struct parts *p)
+{
+	size_t at = address_index(p, "::ffff:0:0") * ADDRESS_SIZE;
+	uint8_t r[ADDRESS_SIZE];
+
+	memcpy(r, p->b[FORMAT_ADDRESSES] + at, ADDRESS_SIZE);
+	r[12] = 8; /* 8.0.0.0 */
+	insert(p, FORMAT_ADDRESSES, at + ADDRESS_SIZE, r, ADDRESS_SIZE, 1);
+}
+
+/* Where 198.51.100.7 begins, in a list that the wider prefix of its service is on, too. */
+static void lost_beginning(struct parts *p)
+{
+	cut(p, FORMAT_ADDRESSES, address_index(p, "198.51.100.7") * ADDRESS_SIZE, ADDRESS_SIZE);
+}
+
+static void lost_end(struct parts *p)
+{
+	cut(p, FORMAT_ADDRESSES, address_index(p, "198.51.100.8") * ADDRESS_SIZE, ADDRESS_SIZE);
+}
+
+static void lost_addresses(struct parts *p)
+{
+	p->n[FORMAT_ADDRESSES] = p->records[FORMAT_ADDRESSES] = 0;
+}
+
+static void lost_port(struct parts *p)
+{
+	cut(p, FORMAT_BY_PORT, 0, BY_PORT_SIZE); /* 80, which nobody takes whole */
+}
+
+static void spare_port(struct parts *p)
+{
+	static const uint8_t r[BY_PORT_SIZE] = {1, 0, POLICY_PORT_HTTP};
+
+	insert(p, FORMAT_BY_PORT, 0, r, BY_PORT_SIZE, 1);
+}
+
+static void lost_slot(struct parts *p)
+{
+	cut(p, FORMAT_HOSTS, p->n[FORMAT_HOSTS] - HOST_SIZE, HOST_SIZE);
+}
+
+static void spare_name(struct parts *p)
+{
+	insert(p, FORMAT_NAMES, p->n[FORMAT_NAMES], "\001a", 2, 0);
+}
+
+static void more_probes(struct parts *p)
+{
+	static const uint8_t slot[HOST_SIZE];
+
+	add_to(p->header + HEADER_PROBES, 1);
+	insert(p, FORMAT_HOSTS, p->n[FORMAT_HOSTS], slot, HOST_SIZE, 1);
+}
+
+static void test_crafted(void **state)
+{
+	static const struct { void (*craft)(struct parts *p); const char *text; } rows[] = {
+		{spare_string, "a string that nothing uses"},
+		{endless_string, "does not end"},
+		{second_string, "is out of order"},
+		{spare_list, "a list that nothing uses"},
+		{endless_list, "the list does not end"},
+		{second_list, "the list is out of order"},
+		{host_bits, "not a prefix"},
+		{spare_cidr, "belongs to nothing"},
+		{port_order, "section PORTS: record 9: out of order"},
+		{service_order, "section SERVICES: record 1: out of order"},
+		{spare_interval, "no prefix begins or ends here"},
+		{spare_empty_interval, "no prefix begins or ends here"},
+		{lost_beginning, "section ADDRESSES"},
+		{lost_end, "lists a service beyond its addresses"},
+		{lost_addresses, "ADDRESSES has no record where it begins"},
+		{lost_port, "section BY_PORT: record 8: not what the services say"},
+		{spare_port, "not what the services say of this port"},
+		{lost_slot, "the table has another size"},
+		{spare_name, "not the keys of the host table"},
+		{more_probes, "not the keys of the host table"},
+	};
+	struct model m;
+	size_t len;
+	uint8_t *bytes;
+
+	(void)state;
+	model_full(&m);
+	bytes = model_bytes(&m, &len);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct policy_error e = {.text = ""};
+		struct policy p;
+		struct parts parts;
+		size_t crafted_len;
+		uint8_t *crafted;
+
+		parts_init(&parts, bytes);
+		rows[i].craft(&parts);
+		crafted = parts_join(&parts, &crafted_len);
+		if (policy_open_bytes(&p, crafted, crafted_len, &e) != -1 ||
+		    strstr(e.text, rows[i].text) == NULL)
+			fail_msg("\"%s\", not \"%s\"", e.text, rows[i].text);
+		free(crafted);
+	}
+	model_free(&m);
+	free(bytes);
+}
+
+/* Taking a file apart and putting it together changes nothing. */
+static void test_parts(void **state)
+{
+	struct model m;
+	struct parts parts;
+	size_t len, len_again;
+	uint8_t *bytes, *again;
+
+	(void)state;
+	model_full(&m);
+	bytes = model_bytes(&m, &len);
+	parts_init(&parts, bytes);
+	again = parts_join(&parts, &len_again);
+	assert_int_equal(len_again, len);
+	assert_memory_equal(again, bytes, len);
+	free(again);
+	free(bytes);
+	model_free(&m);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_parts),
+		cmocka_unit_test(test_crafted),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
