@@ -2,6 +2,7 @@
 """Sizes, memory, start-up, and counts of instructions and system calls: the figures with targets."""
 import os
 import resource
+import signal
 import statistics
 import subprocess
 
@@ -13,6 +14,7 @@ HOLD = 8443
 CROWDS = (1000, 10000)
 MILLION = 1_000_000
 RUNS = 11
+STEPPED, TRACED = 4, 200  # operations that are counted
 
 
 def status(pid, field):
@@ -111,7 +113,8 @@ class Figures:
     def ready(self, node):
         """(milliseconds, KiB of RSS) of a start until it is ready."""
         argv = node.pod.space.command([self.bench.tools["step"], "ready", *node.command(), "--ready-fd", "3"])
-        with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self.lab.env) as child:
+        with open(self.lab.path(f"{node.name}.log"), "ab") as errors, subprocess.Popen(
+                argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=self.lab.env) as child:
             words = child.stdout.readline().split()
             rss = status(int(words[1]), "VmRSS")
             child.stdin.close()
@@ -160,7 +163,7 @@ class Figures:
             self.row("  `nft -f` of what `sluice-init print nft` prints", "", statistics.median(nft), "ms")
 
     def million(self):
-        hosts = self.lab.path("million")
+        hosts = self.lab.path("million.txt")
         with open(hosts, "w", encoding="ascii") as file:
             file.writelines(f"name-{i}.example-{i % 1000}.test\n" for i in range(MILLION))
         node = self.node("million", hosts)
@@ -176,31 +179,51 @@ class Figures:
 
     # Counts.
 
-    def counted(self, contender, action):
-        """(instructions, system calls) per operation while `action` runs and returns how many it did."""
-        pid = contender.pids()[0]
-        with subprocess.Popen([self.bench.tools["step"], "count", str(pid)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                              env=self.lab.env) as child:
+    def each(self, contender, port, file, count):
+        """That many connections, one after the other."""
+        argv = [self.bench.tools["load"], "each", file, str(port), str(count), *self.bench.addresses]
+        served, closed, failed = map(int, contender.pod.space.must(self.bench.pinned(argv)).stdout.split()[:3])
+        if failed or served + closed != count:
+            raise RuntimeError(f"{contender.name}: {served} served, {closed} closed, {failed} failed of {count}")
+
+    def instructions(self, contender, action):
+        """User instructions per operation: `action` does as many as it is told."""
+        argv = self.bench.pinned([self.bench.tools["step"], "count", str(contender.pids()[0])])
+        with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self.lab.env) as child:
             child.stdout.readline()
-            count = action()
+            action(STEPPED)
             child.stdin.close()
-            instructions, calls = child.stdout.read().split()
-        return int(instructions) / max(count, 1), int(calls) / max(count, 1)
+            return int(child.stdout.read()) / STEPPED
+
+    def calls(self, contender, action):
+        """System calls per operation."""
+        out = self.lab.path("strace.out")
+        pid = str(contender.pids()[0])
+        with subprocess.Popen(["strace", "-f", "-c", "-U", "calls,name", "-o", out, "-p", pid], stderr=subprocess.PIPE,
+                              text=True, env=self.lab.env) as child:
+            child.stderr.readline()  # "attached"
+            action(TRACED)
+            child.send_signal(signal.SIGINT)
+            child.stderr.read()
+        with open(out, encoding="utf-8") as file:
+            total = [line.split()[0] for line in file if line.rstrip().endswith("total")]
+        return int(total[0]) / TRACED
 
     def counts(self):
-        operations = {
-            "TLS connection": lambda c: self.bench.load(c, "rate", 443, self.bench.good, 1)[0],
-            "refused TLS connection": lambda c: self.bench.load(c, "rate", 443, self.bench.bad, 1)[1],
-            "HTTP request, kept alive": lambda c: self.bench.wrk(c, clients=1)[0],
-            "HTTP request, a connection each": lambda c: self.bench.wrk(c, "-H", "Connection: close", clients=1)[0],
-        }
-        for label, operation in operations.items():
+        request = self.bench.write("request", f"GET / HTTP/1.1\r\nHost: {self.bench.good}\r\nConnection: close\r\n\r\n".encode())
+        operations = {"TLS connection": (443, self.bench.hellos[self.bench.good]),
+                      "refused TLS connection": (443, self.bench.hellos[self.bench.bad]),
+                      "HTTP request, a connection each": (80, request)}
+        for label, (port, file) in operations.items():
             cells = {}
             for contender in self.contenders():
-                if "redirect" in contender.name and "nginx" not in contender.name or "reuse" in contender.name:
+                if contender.name not in ("sluice tproxy", "haproxy tproxy", "nginx redirect"):
                     continue
-                instructions, calls = self.counted(contender, lambda c=contender: operation(c))
-                cells[contender.name] = f"{instructions:,.0f} / {calls:.1f}"
+
+                def action(count, contender=contender, port=port, file=file):
+                    self.each(contender, port, file, count)
+                action(2)  # what is done for the first only
+                cells[contender.name] = f"{self.instructions(contender, action):,.0f} / {self.calls(contender, action):.1f}"
             self.others.append((f"instructions / system calls per {label}", cells))
 
     def table(self):

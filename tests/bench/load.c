@@ -5,10 +5,11 @@
  *   load serve PORT:MODE...                  all addresses; MODE reply: 64 bytes after the first that came, then close;
  *                                            hold: the same, and stays open; bulk: sends until the client goes
  *   load rate FILE PORT N SECONDS ADDRESS... N connections at a time, each sends FILE and reads to the end
+ *   load each FILE PORT N ADDRESS...         the same one after the other, N of them in all
  *   load hold FILE PORT N ADDRESS            opens N, reads one reply from each, says "held N", waits for the end of stdin
  *   load bulk FILE PORT N SECONDS ADDRESS    N streams for so long
  *
- * rate and bulk print "served closed failed median-us bytes ns": connections that brought bytes, that were closed or reset without one,
+ * rate, each and bulk print "served closed failed median-us bytes ns": connections that brought bytes, that were closed or reset without one,
  * that never came about; the median time of one; bytes received; and how long it took.
  */
 #include <arpa/inet.h>
@@ -30,6 +31,7 @@
 #define CHUNK     (256 * 1024)
 #define SAMPLES   65536
 #define FDS       65536
+#define EACH_SECONDS 100
 
 enum mode { MODE_NONE = 0, MODE_LISTEN, MODE_REPLY, MODE_HOLD, MODE_BULK };
 
@@ -228,8 +230,8 @@ static bool turn(struct load *l, int fd, uint32_t events)
 	}
 }
 
-/* Turns until stop_ns; `keep` that many connections under way. Returns nanoseconds taken. */
-static long run(struct load *l, long keep, long seconds)
+/* Turns for so many seconds with `keep` connections under way, or until `total` are over if that is not 0. Returns nanoseconds taken. */
+static long run(struct load *l, long keep, long seconds, long total)
 {
 	struct epoll_event events[EVENTS];
 	long start = now_ns(), stop = start + seconds * 1000000000L, under_way = 0;
@@ -238,10 +240,10 @@ static long run(struct load *l, long keep, long seconds)
 		begin(l);
 		under_way++;
 	}
-	while (now_ns() < stop) {
+	while (now_ns() < stop && !(total && l->served + l->closed + l->failed >= total)) {
 		int n = epoll_wait(l->epoll, events, EVENTS, 100);
 		for (int i = 0; i < n; i++)
-			if (turn(l, events[i].data.fd, events[i].events))
+			if (turn(l, events[i].data.fd, events[i].events) && (!total || l->opened < total))
 				begin(l);
 	}
 	return now_ns() - start;
@@ -280,6 +282,12 @@ static int hold(struct load *l, long want)
 	return 0;
 }
 
+static void report(struct load *l, long ns)
+{
+	qsort(l->took_us, l->samples, sizeof(l->took_us[0]), compare);
+	printf("%ld %ld %ld %ld %ld %ld\n", l->served, l->closed, l->failed, l->samples ? l->took_us[l->samples / 2] : 0, l->bytes, ns);
+}
+
 int main(int argc, char **argv)
 {
 	static struct load l;
@@ -292,9 +300,12 @@ int main(int argc, char **argv)
 	}
 	if (argc > 6 && (strcmp(argv[1], "rate") == 0 || strcmp(argv[1], "bulk") == 0)) {
 		open_load(&l, argv[2], argv[3], argv + 6, argc - 6);
-		long ns = run(&l, atol(argv[4]), atol(argv[5]));
-		qsort(l.took_us, l.samples, sizeof(l.took_us[0]), compare);
-		printf("%ld %ld %ld %ld %ld %ld\n", l.served, l.closed, l.failed, l.samples ? l.took_us[l.samples / 2] : 0, l.bytes, ns);
+		report(&l, run(&l, atol(argv[4]), atol(argv[5]), 0));
+		return 0;
+	}
+	if (argc > 5 && strcmp(argv[1], "each") == 0) {
+		open_load(&l, argv[2], argv[3], argv + 5, argc - 5);
+		report(&l, run(&l, 1, EACH_SECONDS, atol(argv[4])));
 		return 0;
 	}
 	fprintf(stderr, "usage: load serve|rate|hold|bulk ...: see the top of load.c\n");

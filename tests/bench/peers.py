@@ -53,7 +53,6 @@ HAPROXY = """\
 global
 	maxconn 9700
 	nbthread 1
-	stats socket {dir}/{name}.sock
 defaults
 	timeout connect 10s
 	timeout client 1h
@@ -138,6 +137,12 @@ class Contender:
     def pids(self):
         return [self.child.pid] if self.child else []
 
+    def wait(self, bench):
+        """Until a peer listens."""
+        until(lambda: bench.listens(self.pod, HTTP_PEER) or not self.child.alive(), self.name)
+        if not self.child.alive():
+            raise RuntimeError(f"{self.name}: {self.child.output()}")
+
     def capture(self, text):
         """A peer's nftables rules."""
         self.pod.space.must(["nft", "-f", "-"], stdin=text)
@@ -185,7 +190,7 @@ class HAProxy(Contender):
         super().start(bench)
         name = self.name.replace(" ", "-")
         conf = bench.lab.write(f"{name}.cfg", HAPROXY.format(
-            dir=bench.lab.dir, name=name, hosts=bench.hosts_file, transparent="transparent" if self.method == "tproxy" else "",
+            hosts=bench.hosts_file, transparent="transparent" if self.method == "tproxy" else "",
             reuse="http-reuse always" if self.reuse else ""))
         ports = {port: 15443 for port in TLS_PORTS} | {HTTP_PORT: HTTP_PEER}
         if self.method == "tproxy":
@@ -195,7 +200,7 @@ class HAProxy(Contender):
         self.child = self.pod.space.spawn(name, bench.pinned([
             "setpriv", f"--reuid={PROXY_UID}", f"--regid={PROXY_UID}", "--clear-groups", "--inh-caps=+net_admin",
             "--ambient-caps=+net_admin", "--", "haproxy", "-db", "-f", conf]))
-        until(lambda: bench.listens(self.pod, HTTP_PEER), f"{name}: {self.child.output()}")
+        self.wait(bench)
 
 
 class Nginx(Contender):
@@ -221,7 +226,7 @@ class Nginx(Contender):
         self.child = self.pod.space.spawn("peer-nginx", bench.pinned([
             "setpriv", f"--reuid={PROXY_UID}", f"--regid={PROXY_UID}", "--clear-groups", "--", "nginx", "-c", conf,
             "-e", bench.lab.path("peer-nginx-error.log")]))
-        until(lambda: bench.listens(self.pod, HTTP_PEER), f"nginx: {self.child.output()}")
+        self.wait(bench)
 
     def pids(self):
         """The worker alone: the master does nothing meanwhile."""

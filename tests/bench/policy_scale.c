@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * How a policy's cost grows with its hosts: time to emit, size, time to open, time of a look-up.
- * cc -O2 -std=c11 -D_GNU_SOURCE -I. tests/bench/policy_scale.c rules/{addr,addr_class,address_table,crc32c,emit,host_table,model,name,policy,pool,
+ * cc -O2 -std=c11 -D_GNU_SOURCE -I. tests/bench/policy_scale.c
+ * rules/{addr,addr_class,address_table,crc32c,emit,host_table,model,name,policy,pool,
  * port_table,verify,verify_record,verify_table}.c
  */
 #include <stdio.h>
@@ -123,7 +124,8 @@ static double time_lookup(const struct policy *p, size_t n, bool listed)
 		for (size_t i = 0; i < LOOKUPS; i++) {
 			uint32_t at = 0;
 
-			found += policy_find_host(p, names[i % NAMES], lens[i % NAMES], &at, NULL).n;
+			found +=
+				policy_find_host(p, names[i % NAMES], lens[i % NAMES], &at, NULL).n;
 		}
 		best = least(best, now() - start);
 	}
@@ -158,15 +160,15 @@ static void measure(size_t n)
 	open = time_open(path);
 	unlink(path);
 	verify = time_verify(bytes, len, &p);
-	printf("%8zu %9.1f %10zu %8.2f %8.2f %8.2f %8.1f %8.1f %7u\n", n, emit, len, open, verify, time_crc(bytes, len),
-	       time_lookup(&p, n, true), time_lookup(&p, n, false), p.probes);
+	printf("%8zu %9.1f %10zu %8.2f %8.2f %8.2f %8.1f %8.1f %7u\n", n, emit, len, open, verify,
+	       time_crc(bytes, len), time_lookup(&p, n, true), time_lookup(&p, n, false), p.probes);
 	free(bytes);
 }
 
 int main(void)
 {
-	printf("%8s %9s %10s %8s %8s %8s %8s %8s %7s\n", "hosts", "emit ms", "bytes", "open ms", "verify", "of it crc", "hit ns",
-	       "miss ns", "probes");
+	printf("%8s %9s %10s %8s %8s %8s %8s %8s %7s\n", "hosts", "emit ms", "bytes", "open ms",
+	       "verify", "of it crc", "hit ns", "miss ns", "probes");
 	for (size_t n = 10; n <= 1000000; n = n == 10 ? 1000 : n == 1000 ? 100000 : n * 10)
 		measure(n);
 	return 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a running program spends, counted instead of timed: user instructions and system calls, by stepping through it.
+ * What a running program spends, counted by stepping through it, and how long starts take.
  *
- *   step count PID          steps all threads of PID until the end of stdin, then prints "instructions system-calls"
+ *   step count PID          steps all threads of PID until the end of stdin, then prints the number of user instructions
  *   step ready COMMAND...   runs COMMAND with its readiness descriptor 3 (s6: one newline); prints the microseconds until it is
  *                           ready and its PID, and ends it with SIGTERM when stdin ends
  *   step time N COMMAND...  runs COMMAND N times; prints the median wall time in microseconds, and the status of the last
@@ -13,14 +13,11 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/time.h>
-#include <sys/uio.h>
-#include <sys/user.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -69,31 +66,38 @@ static unsigned seize_all(pid_t pid, pid_t threads[THREADS_MAX])
 	return n;
 }
 
-/* Lets them go on as if nothing had been. */
-static void release_all(const pid_t *threads, unsigned n)
+/* Whether the trap of its last step is still to be delivered to a stopped thread. */
+static bool trap_pending(pid_t thread)
+{
+	char path[64], line[128];
+	unsigned long long pending = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)thread);
+	FILE *f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "SigPnd: %llx", &pending) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return pending >> (SIGTRAP - 1) & 1;
+}
+
+/* Lets a thread go on as if nothing had been: a trap that came after the detaching would kill it. */
+static void release(pid_t thread)
 {
 	int status;
 
-	for (unsigned i = 0; i < n; i++)
-		if (ptrace(PTRACE_INTERRUPT, threads[i], 0, 0) == 0 && waitpid(threads[i], &status, __WALL) == threads[i])
-			ptrace(PTRACE_DETACH, threads[i], 0, 0);
-}
-
-/* Whether the next instruction of a stopped thread enters the kernel. */
-static bool at_system_call(pid_t thread)
-{
-#if defined(__x86_64__)
-	struct user_regs_struct regs;
-	struct iovec iov = { &regs, sizeof(regs) };
-	if (ptrace(PTRACE_GETREGSET, thread, 1, &iov) < 0)
-		return false;
-	errno = 0;
-	long word = ptrace(PTRACE_PEEKTEXT, thread, regs.rip, 0);
-	return errno == 0 && (word & 0xffff) == 0x050f;
-#else
-	(void)thread;
-	return false;
-#endif
+	if (ptrace(PTRACE_INTERRUPT, thread, 0, 0) < 0)
+		return;
+	while (waitpid(thread, &status, __WALL) == thread && WIFSTOPPED(status)) {
+		if (status >> 16 == PTRACE_EVENT_STOP && !trap_pending(thread)) {
+			ptrace(PTRACE_DETACH, thread, 0, 0);
+			return;
+		}
+		if (status >> 16 != PTRACE_EVENT_STOP)
+			ptrace(PTRACE_INTERRUPT, thread, 0, 0);
+		ptrace(PTRACE_CONT, thread, 0, WSTOPSIG(status) == SIGTRAP ? 0 : WSTOPSIG(status));
+	}
 }
 
 static void tick(int signal)
@@ -118,7 +122,7 @@ static int count(pid_t pid)
 {
 	struct sigaction action = { .sa_handler = tick };
 	struct itimerval tenth = { { 0, 100000 }, { 0, 100000 } };
-	long instructions = 0, calls = 0;
+	long instructions = 0;
 	pid_t threads[THREADS_MAX];
 	int status;
 
@@ -136,13 +140,12 @@ static int count(pid_t pid)
 		bool step = WSTOPSIG(status) == SIGTRAP;
 		if (step && !(status >> 16))
 			instructions++;
-		if (at_system_call(thread))
-			calls++;
 		/* Signals of its own are handed on. */
 		ptrace(PTRACE_SINGLESTEP, thread, 0, step ? 0 : WSTOPSIG(status));
 	}
-	release_all(threads, n);
-	printf("%ld %ld\n", instructions, calls);
+	for (unsigned i = 0; i < n; i++)
+		release(threads[i]);
+	printf("%ld\n", instructions);
 	return 0;
 }
 

@@ -13,6 +13,9 @@ PREFIX = "slu"
 OURS = re.compile(rf"{PREFIX}-(\d+)-")
 
 
+CLOSING = threading.Event()  # the lab is being taken down: nothing new is to be made
+
+
 class Late(Exception):
     """Something that was waited for did not come."""
 
@@ -29,7 +32,7 @@ def until(condition, what, seconds=10.0):
         value = condition()
         if value:
             return value
-        if time.monotonic() > end:
+        if time.monotonic() > end or CLOSING.is_set():
             raise Late(f"{what}: not within {seconds:g} s")
         time.sleep(pause)
         pause = min(pause * 1.5, 0.05)
@@ -51,6 +54,7 @@ class Child:
     def __init__(self, lab, name, argv, pass_fds=(), env=None):
         self.name = name
         self.log = lab.path(f"{name}.log")
+        lab.check_open()
         with open(self.log, "ab") as out:
             self.process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=env or lab.env,
@@ -100,7 +104,8 @@ class Lab:
         self._handlers = {}
 
     def __enter__(self):
-        reap()
+        reap(dead)
+        CLOSING.clear()
         self.dir = tempfile.mkdtemp(prefix=f"{PREFIX}-{os.getpid()}-")
         os.chmod(self.dir, 0o755)
         self.env = {"PATH": PATH, "HOME": self.dir, "LC_ALL": "C", "TZ": "UTC"}
@@ -111,6 +116,7 @@ class Lab:
     def __exit__(self, *_):
         for number in self._handlers:  # nothing interrupts the cleaning up
             signal.signal(number, signal.SIG_IGN)
+        CLOSING.set()
         while self._undo:
             _, undo = self._undo.pop()
             try:
@@ -118,8 +124,15 @@ class Lab:
             except Exception as error:  # the rest must go as well
                 print(f"# lab: cleaning up: {error}", flush=True)
         shutil.rmtree(self.dir, ignore_errors=True)
+        reap(own)  # what another thread was just making
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
+
+    @staticmethod
+    def check_open():
+        """Raise Late in threads that go on although the lab is being taken down."""
+        if CLOSING.is_set():
+            raise Late("lab: closing")
 
     @staticmethod
     def _interrupted(number, _frame):
@@ -159,6 +172,7 @@ class Lab:
 
     def run(self, argv, seconds=60.0, stdin=None, env=None):
         """Run a command to its end; returns subprocess's result, with text output."""
+        self.check_open()
         try:
             return subprocess.run(argv, input=stdin, stdin=None if stdin is not None else subprocess.DEVNULL,
                                   capture_output=True, env=env or self.env, timeout=seconds, check=False,
@@ -180,6 +194,12 @@ def dead(name):
     return match is not None and not os.path.exists(f"/proc/{match.group(1)}")
 
 
+def own(name):
+    """Whether it is this process's."""
+    match = OURS.match(name)
+    return match is not None and int(match.group(1)) == os.getpid()
+
+
 def remove_space(name):
     """Remove a namespace with the processes that are left in it and its resolv.conf."""
     pids = subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True, check=False).stdout.split()
@@ -196,12 +216,12 @@ def remove_space(name):
         pass
 
 
-def reap():
-    """Remove what labs left that were killed."""
+def reap(which):
+    """Remove the namespaces and directories for whose names which() is true: what a killed lab left."""
     for directory in ("/run/netns", "/etc/netns"):
         for name in os.listdir(directory) if os.path.isdir(directory) else ():
-            if dead(name):
+            if which(name):
                 remove_space(name)
     for name in os.listdir(tempfile.gettempdir()):
-        if dead(name):
+        if which(name):
             shutil.rmtree(os.path.join(tempfile.gettempdir(), name), ignore_errors=True)

