@@ -82,6 +82,10 @@ static void check_policy(struct check *c)
 	const struct model *m = c->model;
 	const struct source_marks *marks = &c->source->policy;
 
+	if (m->nameservers.n > FORMAT_MAX_NAMESERVERS)
+		diag_error(c->diag, source_at(marks, KEY_NAMESERVERS),
+			   "nameservers: %zu of them; %d at most", m->nameservers.n,
+			   FORMAT_MAX_NAMESERVERS);
 	if (m->outbound == POLICY_ALLOW_ANY)
 		diag_warning(c->diag, source_at(marks, KEY_OUTBOUND),
 			     "outbound = allow-any: what no service lists goes out, too");

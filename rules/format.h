@@ -23,7 +23,7 @@
 #define FORMAT_MAX_PROBES      255 /* longest probe run in the host table */
 #define FORMAT_MAX_SERVICES    255 /* services on one list: of a host key, of an address */
 #define FORMAT_MAX_STRING      255 /* bytes of a string, without its NUL */
-#define FORMAT_MAX_NAMESERVERS 16
+#define FORMAT_MAX_NAMESERVERS 8
 
 /* Header: 64 bytes. */
 enum {

@@ -124,6 +124,17 @@ bool value_access_log(const struct value *v, void *field)
 			   v->key, v->text);
 		return false;
 	}
+	for (size_t i = 0; i < v->len; i++)
+		if (v->text[i] <= ' ' || v->text[i] > '~') {
+			diag_error(v->diag, v->at, "%s: \"%s\" holds a byte that is not printable ASCII",
+				   v->key, v->text);
+			return false;
+		}
+	if (v->len > FORMAT_MAX_STRING) {
+		diag_error(v->diag, v->at, "%s: a path of more than %d bytes", v->key,
+			   FORMAT_MAX_STRING);
+		return false;
+	}
 	*(const char **)field = model_text(v->text, v->len);
 	return true;
 }

@@ -20,7 +20,7 @@
 
 #define STACK_SIZE      (256 * 1024)
 #define SPARE_UPS       64    /* attempts that race beside others */
-#define NAMESERVERS_MAX 8
+#define DISCARD         "100::1" /* RFC 6666: what is asked there is never answered */
 
 struct workers {
 	struct workers_config config;
@@ -119,7 +119,7 @@ static int open_listeners(struct worker *w, const struct workers_config *c, cons
 
 static int open_resolver(struct worker *w, const struct workers_config *c, const struct policy *p)
 {
-	struct addr servers[NAMESERVERS_MAX];
+	struct addr servers[RESOLVE_NAMESERVERS_MAX];
 	struct resolve_config rc = {
 		.nameservers = servers, .port = c->dns_port, .entries = c->dns_entries,
 		.waiters = c->max_conns, .mark = c->mark,
@@ -129,12 +129,21 @@ static int open_resolver(struct worker *w, const struct workers_config *c, const
 	struct policy_meta m;
 
 	policy_meta(p, &m);
-	for (uint32_t i = 0; i < m.nameservers.n && rc.n_nameservers < NAMESERVERS_MAX; i++) {
+	_Static_assert(FORMAT_MAX_NAMESERVERS <= RESOLVE_NAMESERVERS_MAX, "all must fit");
+	for (uint32_t i = 0; i < m.nameservers.n; i++) {
 		const char *text = policy_string(p, policy_item(m.nameservers, i));
 		if (addr_parse(&servers[rc.n_nameservers], text, strlen(text)) == 0)
 			rc.n_nameservers++;
 	}
 	w->resolver = resolver_open(&rc, w->loop.now_ms);
+	if (!w->resolver && errno == EDESTADDRREQ) {
+		if (!w->number)
+			log_warn("resolver: no nameserver in the policy or /etc/resolv.conf: "
+			         "no name will resolve");
+		addr_parse(&servers[0], DISCARD, strlen(DISCARD));
+		rc.n_nameservers = 1;
+		w->resolver = resolver_open(&rc, w->loop.now_ms);
+	}
 	if (!w->resolver)
 		return -1;
 	return loop_add(&w->loop, resolver_fd(w->resolver), EPOLLIN,

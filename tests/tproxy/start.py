@@ -68,6 +68,15 @@ def test_check_opens_nothing(bench):
     bench.refused(65, "policy: ", "--check")
 
 
+def test_no_nameserver(bench):
+    """Addresses work without one; that names will not is said, and nobody else is asked."""
+    bench.policy()
+    hidden = ["unshare", "--mount", "--propagation", "private", "sh", "-c", 'mount --bind /dev/null /etc/resolv.conf && exec "$@"', "sh"]
+    proxy = bench.start(prefix=hidden)
+    proxy.says("resolver: no nameserver in the policy or /etc/resolv.conf: no name will resolve")
+    assert proxy.stop() == 0
+
+
 def with_state(bench):
     """The command line of a node: a mark is expected in the state directory."""
     command = bench.command("--state", bench.dir)
