@@ -80,24 +80,27 @@ class Figures:
             if contender.name == "sluice tproxy":
                 self.row(f"RSS with {small:,} idle proxied connections", "", sizes[0] / 1024, "MB")
                 self.row(f"RSS with {large:,} idle proxied connections", "", sizes[1] / 1024, "MB")
-                self.row("user memory per idle proxied connection", "≤ 256 B", (sizes[1] - before) * 1024 / large, "B", 256)
+                self.row("user memory per idle proxied connection", "≤ 256 B", (sizes[1] - before) * 1024 / large, "B",
+                         256)
         self.others.append((f"RSS with {small:,} / {large:,} idle connections (KiB)", rss))
-        self.others.append(("bytes per connection between the two", {name: f"{value:,.0f}" for name, value in grown.items()}))
+        self.others.append(("bytes per connection between the two",
+                            {name: f"{value:,.0f}" for name, value in grown.items()}))
 
     def crowd(self, contender, size):
         """A contender's RSS with that many connections; None when it does not hold them."""
         space, tools = contender.pod.space, self.bench.tools
-        name = f"hold-{contender.name.replace(' ', '-')}-{size}"
+        name = f"hold-{contender.slug()}-{size}"
         argv = space.command([tools["load"], "hold", self.bench.hellos[self.bench.good], str(HOLD), str(size),
                               *self.bench.addresses])
-        with open(self.lab.path(f"{name}.log"), "wb") as errors, \
-                subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=self.lab.env) as child:
+        with open(self.lab.path(f"{name}.log"), "wb") as errors, subprocess.Popen(
+                argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=self.lab.env) as child:
             held = child.stdout.readline().startswith(b"held")
             rss = self.memory(contender) if held else None
             child.stdin.close()
             child.wait(60)
         try:
-            until(lambda: sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in contender.pids()) < 500, "the end of a crowd", 30)
+            until(lambda: sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in contender.pids()) < 500,
+                  "the end of a crowd", 30)
         except Late:
             pass
         return rss
@@ -133,7 +136,8 @@ class Figures:
         node = self.node("start", self.bench.hosts_file)
         node.policy(open(node.source, encoding="utf-8").read())
         node.apply()
-        self.row("start to ready, 1,000 names", "≤ 3 ms", statistics.median(self.ready(node)[0] for _ in range(RUNS)), "ms", 3)
+        took = statistics.median(self.ready(node)[0] for _ in range(RUNS))
+        self.row("start to ready, 1,000 names", "≤ 3 ms", took, "ms", 3)
 
     def rules(self):
         """sluice-init beside nft with the same rules."""
@@ -167,7 +171,8 @@ class Figures:
         with open(hosts, "w", encoding="ascii") as file:
             file.writelines(f"name-{i}.example-{i % 1000}.test\n" for i in range(MILLION))
         node = self.node("million", hosts)
-        took, code = self.timed(self.bench.internet.space, node.program("rules"), "compile", node.source, "-o", node.compiled)
+        took, code = self.timed(self.bench.internet.space, node.program("rules"), "compile", node.source,
+                                "-o", node.compiled)
         if code:
             raise RuntimeError(f"sluice-rules: status {code} for a million names")
         node.apply()
@@ -210,7 +215,8 @@ class Figures:
         return int(total[0]) / TRACED
 
     def counts(self):
-        request = self.bench.write("request", f"GET / HTTP/1.1\r\nHost: {self.bench.good}\r\nConnection: close\r\n\r\n".encode())
+        text = f"GET / HTTP/1.1\r\nHost: {self.bench.good}\r\nConnection: close\r\n\r\n"
+        request = self.bench.write("request", text.encode())
         operations = {"TLS connection": (443, self.bench.hellos[self.bench.good]),
                       "refused TLS connection": (443, self.bench.hellos[self.bench.bad]),
                       "HTTP request, a connection each": (80, request)}
@@ -223,7 +229,8 @@ class Figures:
                 def action(count, contender=contender, port=port, file=file):
                     self.each(contender, port, file, count)
                 action(2)  # what is done for the first only
-                cells[contender.name] = f"{self.instructions(contender, action):,.0f} / {self.calls(contender, action):.1f}"
+                cells[contender.name] = (f"{self.instructions(contender, action):,.0f} / "
+                                         f"{self.calls(contender, action):.1f}")
             self.others.append((f"instructions / system calls per {label}", cells))
 
     def table(self):

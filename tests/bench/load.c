@@ -2,15 +2,21 @@
 /*
  * The load of the bench, from both ends: a client and a server that do nothing but move bytes.
  *
- *   load serve PORT:MODE...                  all addresses; MODE reply: 64 bytes after the first that came, then close;
- *                                            hold: the same, and stays open; bulk: sends until the client goes
- *   load rate FILE PORT N SECONDS ADDRESS... N connections at a time, each sends FILE and reads to the end
- *   load each FILE PORT N ADDRESS...         the same one after the other, N of them in all
- *   load hold FILE PORT N ADDRESS            opens N, reads one reply from each, says "held N", waits for the end of stdin
- *   load bulk FILE PORT N SECONDS ADDRESS    N streams for so long
+ *   load serve PORT:MODE...
+ *        On all addresses. MODE reply: 64 bytes after the first that came, then close; hold: the
+ *        same, and stays open; bulk: sends until the client goes.
+ *   load rate FILE PORT N SECONDS ADDRESS...
+ *        N connections at a time, each sends FILE and reads to the end.
+ *   load each FILE PORT N ADDRESS...
+ *        The same one after the other, N of them in all.
+ *   load hold FILE PORT N ADDRESS...
+ *        Opens N, reads one reply from each, says "held N", waits for the end of stdin.
+ *   load bulk FILE PORT N SECONDS ADDRESS...
+ *        N streams for so long.
  *
- * rate, each and bulk print "served closed failed median-us bytes ns": connections that brought bytes, that were closed or reset without one,
- * that never came about; the median time of one; bytes received; and how long it took.
+ * rate, each and bulk print "served closed failed median-us bytes ns": connections that brought
+ * bytes, that were closed or reset without one, that never came about; the median time of one;
+ * bytes received; and how long it took.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -93,7 +99,8 @@ static void listen_on(int epoll, const char *spec)
 		die(spec);
 	watch(epoll, fd, EPOLLIN);
 	peers[fd].mode = MODE_LISTEN;
-	peers[fd].accepts = strcmp(end, ":hold") == 0 ? MODE_HOLD : strcmp(end, ":bulk") == 0 ? MODE_BULK : MODE_REPLY;
+	peers[fd].accepts = strcmp(end, ":hold") == 0   ? MODE_HOLD
+	                    : strcmp(end, ":bulk") == 0 ? MODE_BULK : MODE_REPLY;
 }
 
 static void accept_all(int epoll, int listener)
@@ -119,7 +126,10 @@ static void serve_one(int epoll, int fd, uint32_t events)
 		return;
 	}
 	n = recv(fd, chunk, CHUNK, 0);
-	if (n <= 0 || (p->mode != MODE_BULK && send(fd, chunk, REPLY, MSG_NOSIGNAL) != REPLY) || p->mode == MODE_REPLY) {
+	bool fine = n > 0;
+	if (fine && p->mode != MODE_BULK)
+		fine = send(fd, chunk, REPLY, MSG_NOSIGNAL) == REPLY;
+	if (!fine || p->mode == MODE_REPLY) {
 		close(fd);
 		return;
 	}
@@ -178,7 +188,8 @@ static int begin(struct load *l)
 		die("socket");
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	peers[fd] = (struct peer){ .mode = MODE_REPLY, .start_ns = now_ns() };
-	if (connect(fd, (struct sockaddr *)&l->to[l->next++ % l->n_to], sizeof(l->to[0])) < 0 && errno != EINPROGRESS)
+	struct sockaddr_in *to = &l->to[l->next++ % l->n_to];
+	if (connect(fd, (struct sockaddr *)to, sizeof(*to)) < 0 && errno != EINPROGRESS)
 		die("connect");
 	watch(l->epoll, fd, EPOLLIN | EPOLLOUT | EPOLLET);
 	l->opened++;
@@ -230,7 +241,10 @@ static bool turn(struct load *l, int fd, uint32_t events)
 	}
 }
 
-/* Turns for so many seconds with `keep` connections under way, or until `total` are over if that is not 0. Returns nanoseconds taken. */
+/*
+ * Turns for so many seconds with `keep` connections under way, or until `total` are over if that is
+ * not 0. Returns nanoseconds taken.
+ */
 static long run(struct load *l, long keep, long seconds, long total)
 {
 	struct epoll_event events[EVENTS];
@@ -242,9 +256,11 @@ static long run(struct load *l, long keep, long seconds, long total)
 	}
 	while (now_ns() < stop && !(total && l->served + l->closed + l->failed >= total)) {
 		int n = epoll_wait(l->epoll, events, EVENTS, 100);
-		for (int i = 0; i < n; i++)
-			if (turn(l, events[i].data.fd, events[i].events) && (!total || l->opened < total))
+		for (int i = 0; i < n; i++) {
+			bool over = turn(l, events[i].data.fd, events[i].events);
+			if (over && (!total || l->opened < total))
 				begin(l);
+		}
 	}
 	return now_ns() - start;
 }
@@ -285,7 +301,8 @@ static int hold(struct load *l, long want)
 static void report(struct load *l, long ns)
 {
 	qsort(l->took_us, l->samples, sizeof(l->took_us[0]), compare);
-	printf("%ld %ld %ld %ld %ld %ld\n", l->served, l->closed, l->failed, l->samples ? l->took_us[l->samples / 2] : 0, l->bytes, ns);
+	printf("%ld %ld %ld %ld %ld %ld\n", l->served, l->closed, l->failed,
+	       l->samples ? l->took_us[l->samples / 2] : 0, l->bytes, ns);
 }
 
 int main(int argc, char **argv)

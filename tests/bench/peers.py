@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The contenders: sluice, the programs that do the same job, and no proxy at all."""
 import os
+import re
 
 from lab import Missing, until
 from lab.base import need
@@ -96,7 +97,8 @@ stream {{
 http {{
 	access_log off;
 	keepalive_requests 100000000;
-	client_body_temp_path {dir}/t; proxy_temp_path {dir}/t; fastcgi_temp_path {dir}/t; uwsgi_temp_path {dir}/t; scgi_temp_path {dir}/t;
+	client_body_temp_path {dir}/t; proxy_temp_path {dir}/t;
+	fastcgi_temp_path {dir}/t; uwsgi_temp_path {dir}/t; scgi_temp_path {dir}/t;
 	server_names_hash_max_size 65536;
 	server_names_hash_bucket_size 128;
 	upstream web {{ {web} keepalive 64; keepalive_requests 100000000; }}
@@ -132,7 +134,11 @@ class Contender:
         self.child = None
 
     def start(self, bench):
-        self.pod = bench.internet.pod(self.name.replace(" ", "-"), 4)
+        self.pod = bench.internet.pod(self.slug(), 4)
+
+    def slug(self):
+        """The name as a part of file names."""
+        return re.sub(r"[^a-z]+", "-", self.name)
 
     def pids(self):
         return [self.child.pid] if self.child else []
@@ -162,13 +168,33 @@ class Sluice(Contender):
 
     def start(self, bench):
         super().start(bench)
-        self.node = Node(self.pod, self.programs, ["--workers", "1"], self.name.replace(" ", "-"), bench.pinned([]))
+        self.node = Node(self.pod, self.programs, ["--workers", "1"], self.slug(), bench.pinned([]))
         self.node.policy(POLICY.format(nameserver=self.pod.nameserver, method=self.method, hosts=bench.hosts_file))
         self.node.apply()
         self.node.start()
 
     def pids(self):
         return [self.node.proxy.pid]
+
+
+class PlainSluice(Sluice):
+    """The proxy alone, behind the rules that the peers get: what the guard costs is the difference."""
+
+    def __init__(self, programs):
+        super().__init__("tproxy", programs)
+        self.name = "sluice, peers' rules"
+
+    def start(self, bench):
+        super().start(bench)
+        self.node.remove()
+        ports = {port: 15001 for port in [*TLS_PORTS, HTTP_PORT]}
+        divert(self.pod.space)
+        self.capture(TPROXY.format(uid=PROXY_UID, rules=peer_rules("tproxy", ports)))
+
+
+def divert(space):
+    """The policy route of method tproxy, for peers."""
+    space.ip("rule add fwmark 1 lookup 100", "route add local default dev lo table 100")
 
 
 def peer_rules(method, ports):
@@ -188,13 +214,13 @@ class HAProxy(Contender):
     def start(self, bench):
         need("haproxy", "nft")
         super().start(bench)
-        name = self.name.replace(" ", "-")
+        name = self.slug()
         conf = bench.lab.write(f"{name}.cfg", HAPROXY.format(
             hosts=bench.hosts_file, transparent="transparent" if self.method == "tproxy" else "",
             reuse="http-reuse always" if self.reuse else ""))
         ports = {port: 15443 for port in TLS_PORTS} | {HTTP_PORT: HTTP_PEER}
         if self.method == "tproxy":
-            self.pod.space.ip("rule add fwmark 1 lookup 100", "route add local default dev lo table 100")
+            divert(self.pod.space)
         text = TPROXY if self.method == "tproxy" else REDIRECT
         self.capture(text.format(uid=PROXY_UID, rules=peer_rules(self.method, ports)))
         self.child = self.pod.space.spawn(name, bench.pinned([

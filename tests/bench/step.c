@@ -2,10 +2,13 @@
 /*
  * What a running program spends, counted by stepping through it, and how long starts take.
  *
- *   step count PID          steps all threads of PID until the end of stdin, then prints the number of user instructions
- *   step ready COMMAND...   runs COMMAND with its readiness descriptor 3 (s6: one newline); prints the microseconds until it is
- *                           ready and its PID, and ends it with SIGTERM when stdin ends
- *   step time N COMMAND...  runs COMMAND N times; prints the median wall time in microseconds, and the status of the last
+ *   step count PID
+ *        Steps all threads of PID until the end of stdin, then prints how many instructions.
+ *   step ready COMMAND...
+ *        Runs COMMAND with its readiness descriptor 3 (s6: one newline); prints the microseconds
+ *        until it is ready and its PID, and ends it with SIGTERM when stdin ends.
+ *   step time N COMMAND...
+ *        Runs COMMAND N times; prints the median microseconds, and the last one's status.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -58,7 +61,8 @@ static unsigned seize_all(pid_t pid, pid_t threads[THREADS_MAX])
 		pid_t thread = (pid_t)atoi(entry->d_name);
 		if (thread <= 0 || n == THREADS_MAX)
 			continue;
-		if (ptrace(PTRACE_SEIZE, thread, 0, 0) < 0 || ptrace(PTRACE_INTERRUPT, thread, 0, 0) < 0)
+		if (ptrace(PTRACE_SEIZE, thread, 0, 0) < 0 ||
+		    ptrace(PTRACE_INTERRUPT, thread, 0, 0) < 0)
 			die("ptrace");
 		threads[n++] = thread;
 	}
@@ -82,7 +86,7 @@ static bool trap_pending(pid_t thread)
 	return pending >> (SIGTRAP - 1) & 1;
 }
 
-/* Lets a thread go on as if nothing had been: a trap that came after the detaching would kill it. */
+/* Lets a thread go on as if nothing had been: a trap after the detaching would kill it. */
 static void release(pid_t thread)
 {
 	int status;
@@ -218,8 +222,9 @@ int main(int argc, char **argv)
 		return count((pid_t)atoi(argv[2]));
 	if (argc > 2 && strcmp(argv[1], "ready") == 0)
 		return ready(argv + 2);
-	if (argc > 3 && strcmp(argv[1], "time") == 0 && atoi(argv[2]) > 0 && atoi(argv[2]) <= RUNS_MAX)
-		return measure(atoi(argv[2]), argv + 3);
+	int runs = argc > 3 ? atoi(argv[2]) : 0;
+	if (runs > 0 && runs <= RUNS_MAX && strcmp(argv[1], "time") == 0)
+		return measure(runs, argv + 3);
 	fprintf(stderr, "usage: step count|ready|time ...: see the top of step.c\n");
 	return 64;
 }

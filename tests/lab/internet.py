@@ -2,8 +2,8 @@
 """The stand-in internet: a namespace with many addresses, name servers, web servers; and pods that reach it by a veth.
 
 Host number N has the addresses 203.0.113.N and 2001:db8:113::N (the digits are the same). 256+N is 198.51.100.N and
-2001:db8:51::N, 512+N is 10.99.0.N and fd00:99::N, which are private. Names have both addresses; a name server that answers A
-only, one that answers AAAA only and one that answers both let a test choose the family.
+2001:db8:51::N, 512+N is 10.99.0.N and fd00:99::N, which are private. Names have both addresses; a name server that
+answers A only, one that answers AAAA only and one that answers both let a test choose the family.
 """
 import itertools
 import os
@@ -135,7 +135,10 @@ class Internet:
 
 
 class NameServer:
-    """A dnsmasq of the internet's, on host `number`. family V4: it has A records only and listens on IPv4; V6 likewise; 0: both."""
+    """A dnsmasq of the internet's, on host `number`.
+
+    family V4: it has A records only and listens on IPv4; V6 likewise; 0: both.
+    """
 
     def __init__(self, internet, number, family, ttl=30):
         need("dnsmasq")
@@ -152,8 +155,8 @@ class NameServer:
         self.start()
 
     def start(self):
-        self.child = self.internet.space.spawn(self.name, ["dnsmasq", "--keep-in-foreground", f"--conf-file={self._conf}",
-                                                           "--pid-file=", "--log-facility=-"])
+        self.child = self.internet.space.spawn(self.name, [
+            "dnsmasq", "--keep-in-foreground", f"--conf-file={self._conf}", "--pid-file=", "--log-facility=-"])
         until(lambda: self.internet.answers(self.number, 53, self.families[0]), self.name)
 
     def _text(self):

@@ -117,7 +117,7 @@ class Node:
         return sorted(found)
 
     def reload(self, text):
-        """A new policy, compiled, and SIGHUP; waits until the proxy uses it (by the policy's name, which has to differ)."""
+        """A new policy, compiled, and SIGHUP; waits until the proxy uses it: its name has to differ from the last."""
         self.policy(text)
         before = self.ctl("/policy")
         self.proxy.signal(signal.SIGHUP)

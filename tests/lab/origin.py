@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """An HTTP/1.1 origin server that does what the path says and is strict about what it is sent.
 
-Every request is read by h11, an independent parser; what h11 refuses is a violation, since a proxy may send only what all
-readers understand alike. Each response says in `x-connection` and `x-request` which connection of the origin's it came
-over and how many requests that connection has had.
+Every request is read by h11, an independent parser; what h11 refuses is a violation, since a proxy may send only what
+all readers understand alike. Each response says in `x-connection` and `x-request` which connection of the origin's it
+came over and how many requests that connection has had.
 """
 import base64
 import hashlib
@@ -25,7 +25,8 @@ WEBSOCKET = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 BAD = {
     "two-lengths": b"HTTP/1.1 200 OK\r\n{id}content-length: 2\r\ncontent-length: 3\r\n\r\nabc",
     "length-list": b"HTTP/1.1 200 OK\r\n{id}content-length: 2, 3\r\n\r\nabc",
-    "length-and-coding": b"HTTP/1.1 200 OK\r\n{id}content-length: 3\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+    "length-and-coding": b"HTTP/1.1 200 OK\r\n{id}content-length: 3\r\ntransfer-encoding: chunked\r\n\r\n"
+                         b"3\r\nabc\r\n0\r\n\r\n",
     "negative-length": b"HTTP/1.1 200 OK\r\n{id}content-length: -1\r\n\r\n",
     "other-coding": b"HTTP/1.1 200 OK\r\n{id}transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
     "bare-lf": b"HTTP/1.1 200 OK\ncontent-length: 2\n\nok",

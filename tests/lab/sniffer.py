@@ -60,7 +60,7 @@ def decode(data):
 
 
 class Sniffer:
-    """Reads from the moment it is made until close(). `frames` grows; link upkeep (ARP, neighbour discovery) is left out."""
+    """Reads from the moment it is made until close(). Link upkeep (ARP, neighbour discovery) is left out."""
 
     def __init__(self, pod):
         self.frames = []

@@ -71,8 +71,9 @@ class Talk:
     @staticmethod
     def may_be_over(script):
         """Whether a script goes on only to see the connection end."""
-        return script and script[-1] in ("gone", "hold") and all(
-            line.partition(" ")[0] in ("send", "slow", "hello", "slowhello", "bytes", "shut", "gone", "hold") for line in script)
+        verbs = [line.partition(" ")[0] for line in script]
+        return verbs and verbs[-1] in ("gone", "hold") and set(verbs) <= {
+            "send", "slow", "hello", "slowhello", "bytes", "shut", "gone", "hold"}
 
     def play(self, script):
         """Do all lines; raises Wrong at the first that goes otherwise."""
@@ -88,7 +89,8 @@ class Talk:
                 except Wrong as wrong:
                     raise Wrong(f"`{line[:100]}`: {wrong}") from None
                 except TimeoutError:
-                    raise Wrong(f"`{line[:100]}`: nothing in {self.sock.gettimeout():g} s; had {self.data[-200:]!r}") from None
+                    seconds = self.sock.gettimeout()
+                    raise Wrong(f"`{line[:100]}`: nothing in {seconds:g} s; had {self.data[-200:]!r}") from None
                 except (OSError, ssl.SSLError) as error:
                     raise Wrong(f"`{line[:100]}`: {error}; had {self.data[-200:]!r}") from None
         finally:

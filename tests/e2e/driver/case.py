@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Cases and profiles as they stand in their files; every key is checked, so that a misspelt one cannot pass unseen."""
+"""Cases and profiles as they stand in their files; every key is checked: a misspelt one must not pass unseen."""
 import dataclasses
 import fnmatch
 import tomllib
@@ -38,13 +38,13 @@ class Profile:
 
     name: str
     policy: str
-    args: list
+    modes: list           # globs
     reach: list           # "name:port" globs: where packets may go
+    args: list = ()       # of the proxy
     log: str = "text"
     dns: str = "mode"     # "mode": a name server for the mode's family only; "own": one of its own, for both
-    prefix: list = dataclasses.field(default_factory=list)  # of the proxy's command line
-    kinds: list = dataclasses.field(default_factory=list)   # kinds of frames besides TCP that may leave
-    modes: list = dataclasses.field(default_factory=lambda: ["*"])
+    prefix: list = ()     # of the proxy's command line
+    kinds: list = ()      # kinds of frames besides TCP that may leave
 
 
 @dataclasses.dataclass
@@ -55,7 +55,7 @@ class Case:
     steps: list
     logs: list            # records that must be in the access log, each once
     more_log: bool        # whether others may be there too
-    origin: list          # requests that the origins must have had, "METHOD TARGET HOST", in order; None: not looked at
+    origin: list          # requests that the origins had, "METHOD TARGET HOST", in order; None: not looked at
     row: str = None       # what @{row} stands for
 
     def wanted(self, mode, chosen):
@@ -89,9 +89,9 @@ def load_profiles(directory):
     profiles = {}
     for path in sorted(directory.glob("*.toml")):
         table = load(path, PROFILE_KEYS)
-        profiles[path.stem] = Profile(path.stem, table["policy"], table.get("args", []), table.get("reach", []),
-                                      table.get("log", "text"), table.get("dns", "mode"), table.get("prefix", []), table.get("kinds", []),
-                                      globs(table.get("modes", "*")))
+        del table["about"]
+        table["modes"] = globs(table.get("modes", "*"))
+        profiles[path.stem] = Profile(name=path.stem, **table)
     return profiles
 
 

@@ -2,7 +2,6 @@
 """A world (an internet with its servers) and a group (the cases of one profile in one mode: one pod, one proxy)."""
 import collections
 import fnmatch
-import os
 import re
 import time
 import traceback
@@ -15,7 +14,7 @@ from lab.accesslog import AccessLog, Malformed
 from lab.base import CLOSING
 from lab.internet import V4, V6, NameServer
 from lab.node import Node
-from lab.origin import Origin
+from lab.origin import Origin, h11
 from lab.sniffer import Sniffer
 from lab.talk import Wrong
 
@@ -40,6 +39,8 @@ class World:
     def start(self):
         if self.internet:
             return
+        if h11 is None:
+            raise Missing("python3-h11: not installed: run .ci/setup")
         internet = Internet(self.lab, self._hosts, self.name, self._authority)
         internet.start()
         for name, ports in ORIGINS.items():
@@ -69,10 +70,11 @@ class Group:
         try:
             self.world.start()
             self.start()
+        except Missing as missing:
+            self.give_up(cases, skip=str(missing))
+            return
         except (Late, RuntimeError, OSError) as error:
-            for case in cases:
-                self.tap.result(f"{self.mode} {case.name}", f"cannot start: {error}")
-            self.tidy()
+            self.give_up(cases, problem=f"cannot start: {error}")
             return
         for case in cases:
             if not CLOSING.is_set():
@@ -87,6 +89,12 @@ class Group:
         self.tap.result(f"{self.mode} {self.profile.name}: nothing is left", problem)
         self.tidy()
 
+    def give_up(self, cases, **why):
+        """None can be played."""
+        for name in [case.name for case in cases] + [f"{self.profile.name}: nothing is left"]:
+            self.tap.result(f"{self.mode} {name}", **why)
+        self.tidy()
+
     # The pod's beginning and end.
 
     def start(self):
@@ -96,8 +104,9 @@ class Group:
             self.nameserver = NameServer(internet, OWN_NAMESERVER, 0, ttl=1)
             self.pod.use_nameserver(OWN_NAMESERVER, self.family)
         own = [self.pod.addresses[V4], self.pod.addresses[V6]]
+        mixed = [*own, internet.address("origin.test", self.family)]
         for server in internet.nameservers.values():
-            server.change({"self.test": own, "self-internal.test": own, "mixed.test": [*own, internet.address("origin.test", self.family)]})
+            server.change({"self.test": own, "self-internal.test": own, "mixed.test": mixed})
         self.sniffer = Sniffer(self.pod)
         self.node = Node(self.pod, self.programs, self.profile.args, self.name, self.profile.prefix)
         self.node.policy(self.fill(self.profile.policy))
@@ -153,8 +162,10 @@ class Group:
         until(lambda: self.node.ctl("/connections") == "", "the last connection's end")
 
     def more_sockets(self):
-        """Sockets more than at the start. Pipes are not counted: the proxy keeps some for the next bulk transfer."""
-        return sum(("socket" in text) for text in self.node.open_descriptors()) - sum(("socket" in t) for t in self.descriptors)
+        """Sockets more than at the start. Pipes are not counted: some are kept for the next bulk transfer."""
+        before, now = (sum("socket" in text for text in texts)
+                       for texts in (self.descriptors, self.node.open_descriptors()))
+        return now - before
 
     def new_descriptors(self):
         """How many of each kind there are more than at the start."""
@@ -190,10 +201,9 @@ class Group:
                 return re.escape(value(re.match(r"(.*)", rest)))
             if word.startswith("["):
                 return self.address(word[1:-1], True)
-            fixed = {"v": str(self.family), "method": self.method, "mode": self.mode, "log": self.node.access_log,
-                     "nameserver": self.pod.nameserver, "pod": self.pod.addresses[self.family],
-                     "dir": self.node.dir, "ca": self.world.internet.authority.ca, "any": "0.0.0.0" if self.family == V4 else "::",
-                     "files": os.path.join(self.lab.dir, self.world.name, "www/files")}
+            fixed = {"v": str(self.family), "method": self.method, "mode": self.mode, "dir": self.node.dir,
+                     "log": self.node.access_log, "nameserver": self.pod.nameserver,
+                     "pod": self.pod.addresses[self.family], "ca": self.world.internet.authority.ca}
             if word in fixed:
                 return fixed[word]
             if colon:

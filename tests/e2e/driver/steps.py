@@ -98,7 +98,8 @@ class Run:
     def wait_log(self, seconds=10.0, **wanted):
         """The first record of this case that matches."""
         wanted = {key: self.fill(str(value)) for key, value in wanted.items()}
-        return until(lambda: next((r for r in self.records() if matches(r, wanted)), None), f"a log line with {wanted}", seconds)
+        return until(lambda: next((record for record in self.records() if matches(record, wanted)), None),
+                     f"a log line with {wanted}", seconds)
 
     def expect(self, fine, text):
         if not fine:

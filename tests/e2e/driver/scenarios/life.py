@@ -147,7 +147,8 @@ def unmarked(lines):
 
 def same(run, before, after, text):
     """Two states have to be equal."""
-    difference = [line for line in difflib.unified_diff(before, after, lineterm="", n=0) if line[:2] not in ("--", "++", "@@")]
+    difference = [line for line in difflib.unified_diff(before, after, lineterm="", n=0)
+                  if line[:2] not in ("--", "++", "@@")]
     run.expect(not difference, f"{text}: " + "; ".join(difference[:6]))
 
 
@@ -254,8 +255,8 @@ def remove(run):
     run.expect(node.init("check").returncode != 0, "check finds nothing wrong with the rules of another policy")
     node.policy(text)
     if run.group.method == "tproxy":
-        rule = next(line for line in space.must(["ip", "rule"]).stdout.splitlines() if "fwmark" in line and "77" not in line)
-        space.ip("rule del " + re.sub(r"^\d+:\s*", "", rule))
+        rule = re.search(r"^133:\s*(.*)", space.must(["ip", "rule"]).stdout, re.M)
+        space.ip("rule del " + rule.group(1))
         run.expect(node.init("check").returncode != 0, "check does not miss the policy routing rule")
         node.apply()
         same(run, unmarked(applied), unmarked(state(space)), "apply does not put back what was missing")

@@ -134,7 +134,8 @@ def database(run):
 
 def mariadb(run):
     database(run)
-    done = run.command("mariadb --no-defaults --skip-ssl -h @{db.test} -P 3306 -u root -N -e 'select 6 * 7, repeat(\"x\", 100000)'")
+    done = run.command("mariadb --no-defaults --skip-ssl -h @{db.test} -P 3306 -u root -N "
+                       "-e 'select 6 * 7, repeat(\"x\", 100000)'")
     run.expect(done.returncode == 0 and done.stdout.startswith("42\t" + "x" * 100000), done.stderr or done.stdout[:200])
 
 
