@@ -152,6 +152,8 @@ void route_find(const struct policy *p, const struct route_query *q, struct rout
 	if (q->seen == ROUTE_SEEN_NOTHING) {
 		if (tcp_flags == 0 && route_server_first(q->port))
 			refuse(p, ROUTE_WHY_SERVER_FIRST, r);
+		else if ((tcp_flags & ~POLICY_PORT_TCP) == 0 && route_server_first(q->port))
+			refuse(p, why_address(p, &q->dst), r);
 		else
 			r->verdict = ROUTE_SNIFF;
 		return;

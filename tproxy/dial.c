@@ -77,18 +77,22 @@ static bool address_allowed(struct worker *w, const struct conn *c, const struct
 	}
 }
 
-static void add(struct worker *w, const struct conn *c, struct dial *d, const struct addr *a,
-                uint16_t port)
+static void add(struct dial *d, const struct addr *a, uint16_t port)
 {
 	if (d->n == DIAL_MAX)
 		return;
-	if (!address_allowed(w, c, a)) {
-		d->refused = true;
-		worker_count(w, STAT_ADDR_REFUSED, 1);
-		return;
-	}
 	d->addrs[d->n] = *a;
 	d->ports[d->n++] = port;
+}
+
+/* Asked of each address at the moment it would be used. */
+static bool candidate_allowed(struct worker *w, const struct conn *c, struct dial *d, uint8_t at)
+{
+	if (address_allowed(w, c, &d->addrs[at]))
+		return true;
+	d->refused = true;
+	worker_count(w, STAT_ADDR_REFUSED, 1);
+	return false;
 }
 
 /* The first endpoint is drawn by weight, the others follow in their order. */
@@ -145,7 +149,7 @@ static void add_answer(struct worker *w, const struct conn *c, struct dial *d,
 	for (uint32_t i = 0; i < n[0] || i < n[1]; i++)
 		for (int f = 0; f < 2; f++)
 			if (i < n[f])
-				add(w, c, d, &by_family[f][(i + turn) % n[f]], port);
+				add(d, &by_family[f][(i + turn) % n[f]], port);
 }
 
 /* 1: asked and answered; 0: waits; -1: the table is full. */
@@ -187,7 +191,7 @@ static void add_original(struct worker *w, const struct conn *c, struct dial *d,
 		listed = cidr_contains(&cidr, &c->dst);
 	}
 	if (listed) {
-		add(w, c, d, &c->dst, c->dport);
+		add(d, &c->dst, c->dport);
 		return;
 	}
 	d->refused = true;
@@ -211,14 +215,14 @@ static int more(struct worker *w, struct conn *c, struct dial *d, const struct p
 		uint16_t to = e.port ? e.port : d->target;
 		if (e.name)
 			return ask(w, c, d, e.name, strlen(e.name), to);
-		add(w, c, d, &e.addr, to);
+		add(d, &e.addr, to);
 		return 1;
 	}
 	if (d->asked)
 		return -1;
 	d->asked = true;
 	if (c->service == NONE) {
-		add(w, c, d, &c->dst, c->dport);
+		add(d, &c->dst, c->dport);
 		return 1;
 	}
 	policy_service(p, c->service, &s);
@@ -257,6 +261,9 @@ static void connected(struct worker *w, struct conn *c, uint32_t i)
 /* One candidate. 1: connected (c may be gone); 0: under way; -1: failed. */
 static int attempt(struct worker *w, struct conn *c, struct dial *d, uint8_t at)
 {
+	if (!candidate_allowed(w, c, d, at))
+		return -1;
+	d->dialled = true;
 	uint32_t i = up_open(w, slab_index(&w->conns, c), &d->addrs[at], d->ports[at]);
 	if (i == NONE) {
 		d->last_errno = errno;
@@ -306,11 +313,10 @@ static bool reuse(struct worker *w, struct conn *c, struct dial *d)
 	if (!d->pooled)
 		return false;
 	for (uint8_t k = d->next; k < d->n; k++) {
-		uint32_t i = up_reuse(w, slab_index(&w->conns, c), &d->addrs[k], d->ports[k]);
-		if (i != NONE) {
-			connected(w, c, i);
-			return true;
-		}
+		if (!up_has_idle(w, &d->addrs[k], d->ports[k]) || !candidate_allowed(w, c, d, k))
+			continue;
+		connected(w, c, up_reuse(w, slab_index(&w->conns, c), &d->addrs[k], d->ports[k]));
+		return true;
 	}
 	return false;
 }
@@ -326,13 +332,13 @@ static void set_timer(struct worker *w, struct conn *c, struct dial *d, bool rac
 /* Nothing is left to try, or the deadline passed. */
 static void give_up(struct worker *w, struct conn *c, struct dial *d)
 {
-	if (d->n == 0 && d->refused)
+	if (!d->dialled && d->refused)
 		fail(w, c, FLAG_UH, "address_refused");
 	else if (d->fail == FLAG_DF)
 		fail(w, c, FLAG_DF, "dns_resolution_failure");
 	else if (d->fail == FLAG_UO)
 		fail(w, c, FLAG_UO, d->last_errno ? errno_reason(d->last_errno) : "dns_overflow");
-	else if (d->n == 0)
+	else if (!d->dialled)
 		fail(w, c, FLAG_UH, "no_healthy_upstream");
 	else
 		fail(w, c, FLAG_UF, errno_reason(d->last_errno));

@@ -163,23 +163,38 @@ static void unchain(struct worker *w, struct up *u, uint32_t *at)
 	worker_count(w, STAT_UP_IDLE, -1);
 }
 
+/* The link that points at a kept connection to that address, or at the end of its chain. */
+static uint32_t *find_idle(struct worker *w, const struct addr *a, uint16_t port)
+{
+	uint32_t *at = idle_chain(w, a, port);
+
+	while (*at != NONE) {
+		struct up *u = up_at(w, *at);
+		if (u->port == port && addr_equal(&u->addr, a))
+			break;
+		at = &u->link;
+	}
+	return at;
+}
+
+bool up_has_idle(struct worker *w, const struct addr *a, uint16_t port)
+{
+	return *find_idle(w, a, port) != NONE;
+}
+
 uint32_t up_reuse(struct worker *w, uint32_t conn, const struct addr *a, uint16_t port)
 {
-	for (uint32_t *at = idle_chain(w, a, port); *at != NONE;) {
-		uint32_t i = *at;
-		struct up *u = up_at(w, i);
-		if (u->port != port || !addr_equal(&u->addr, a)) {
-			at = &u->link;
-			continue;
-		}
-		unchain(w, u, at);
-		u->conn = conn;
-		u->state = UP_ACTIVE;
-		u->reused = true;
-		worker_count(w, STAT_UP_REUSED, 1);
-		return i;
-	}
-	return NONE;
+	uint32_t *at = find_idle(w, a, port), i = *at;
+
+	if (i == NONE)
+		return NONE;
+	struct up *u = up_at(w, i);
+	unchain(w, u, at);
+	u->conn = conn;
+	u->state = UP_ACTIVE;
+	u->reused = true;
+	worker_count(w, STAT_UP_REUSED, 1);
+	return i;
 }
 
 void up_expire(struct worker *w, struct up *u)

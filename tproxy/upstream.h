@@ -17,6 +17,8 @@ void up_close(struct worker *w, uint32_t i, bool reset);
 
 /* Keeps a connection whose exchange is over for the next one; closes it when it can't be kept. */
 void up_keep(struct worker *w, uint32_t i);
+/* Whether one to that address is kept. */
+bool up_has_idle(struct worker *w, const struct addr *a, uint16_t port);
 /* A kept connection to that address, now attached to conn; or NONE. */
 uint32_t up_reuse(struct worker *w, uint32_t conn, const struct addr *a, uint16_t port);
 /* An idle connection became readable (it ended, or spoke out of turn) or timed out. */

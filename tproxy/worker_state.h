@@ -111,6 +111,7 @@ struct dial {
 	bool asked;              /* the name itself was looked up */
 	bool waiting;            /* for the resolver */
 	bool refused;            /* an address rule refused a candidate */
+	bool dialled;            /* a candidate passed the address rules */
 	bool pooled;             /* idle connections may serve (HTTP) */
 	uint8_t fail;            /* enum access_flag of the last failure */
 	uint16_t target;         /* port for addresses that bring none */

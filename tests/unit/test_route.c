@@ -214,6 +214,7 @@ static void rows_model(struct model *m)
 	push_port(&s->ports, POLICY_PROTO_TCP, 9000, 9009);
 	push_port(&s->ports, POLICY_PROTO_TCP, 9001, 9001);
 	push_port(&s->ports, POLICY_PROTO_TCP, 80, 80);
+	push_port(&s->ports, POLICY_PROTO_MYSQL, 587, 587);
 	push_cidr(&s->addresses, "198.51.100.0/24");
 	s = push_service(m, "tcp-all", POLICY_NONE);
 	push_host(&s->hosts, "tcp.test");
@@ -317,6 +318,8 @@ static const struct row {
 	{"8.8.8.8", 53, N, NULL, NULL, ROUTE_DENY, ROUTE_WHY_SERVER_FIRST, 0,
 	 NULL}, /* only UDP has it */
 	{"198.51.100.1", 22, N, NULL, NULL, ROUTE_DENY, ROUTE_WHY_SERVER_FIRST, 0, NULL},
+	{"198.51.100.1", 587, N, NULL, NULL, ROUTE_SERVICE, ROUTE_WHY_ADDRESS, WIDE, NULL},
+	{"8.8.8.8", 587, N, NULL, NULL, ROUTE_DENY, ROUTE_WHY_UNLISTED_ADDR, 0, NULL},
 	{"8.8.8.8", 12345, N, NULL, NULL, ROUTE_SNIFF, ROUTE_WHY_NONE, 0, NULL},
 	{"8.8.8.8", 5353, N, NULL, NULL, ROUTE_SNIFF, ROUTE_WHY_NONE, 0, NULL},
 	{"8.8.8.8", 12345, O, NULL, NULL, ROUTE_DENY, ROUTE_WHY_UNLISTED_ADDR, 0, NULL},
