@@ -109,18 +109,23 @@ static void order(struct workers *all, struct dump *d)
 	for (unsigned i = 0; i < workers_count(all); i++) {
 		struct worker *w = workers_at(all, i);
 		pthread_mutex_lock(&w->mail_lock);
+		bool ended = atomic_load(&w->done);
 		struct dump *missed = w->mail_dump;
-		w->mail_dump = d;
+		w->mail_dump = ended ? NULL : d;
 		pthread_mutex_unlock(&w->mail_lock);
 		if (missed)
 			drop(missed);
-		worker_wake(w);
+		if (ended)
+			dump_answer(w, d);
+		else
+			worker_wake(w);
 	}
 }
 
 char *workers_connections(struct workers *all, size_t *len, uint32_t timeout_ms)
 {
 	struct dump *d = calloc(1, sizeof(*d));
+	pthread_condattr_t monotonic;
 	struct timespec until;
 	char *text = NULL;
 	int e = 0;
@@ -128,11 +133,14 @@ char *workers_connections(struct workers *all, size_t *len, uint32_t timeout_ms)
 	if (!d)
 		return NULL;
 	pthread_mutex_init(&d->lock, NULL);
-	pthread_cond_init(&d->answered, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&d->answered, &monotonic);
+	pthread_condattr_destroy(&monotonic);
 	d->left = workers_count(all);
 	d->refs = d->left + 1;
 	order(all, d);
-	clock_gettime(CLOCK_REALTIME, &until);
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += timeout_ms / 1000;
 	until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
 	if (until.tv_nsec >= 1000000000) {

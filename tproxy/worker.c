@@ -324,7 +324,14 @@ void *worker_run(void *arg)
 		run_again(w);
 	up_close_idle(w);
 	access_flush(w->log);
+	/* From here on the control thread finds out for itself that nothing is left. */
+	pthread_mutex_lock(&w->mail_lock);
+	struct dump *d = w->mail_dump;
+	w->mail_dump = NULL;
 	atomic_store(&w->done, true);
+	pthread_mutex_unlock(&w->mail_lock);
+	if (d)
+		dump_answer(w, d);
 	workers_signal(w->all);
 	return NULL;
 }

@@ -194,6 +194,9 @@ def drain(run):
     code, _, _ = run.curl("-m 1 http://origin.test/bytes/1")
     run.expect(code != "200", "a new connection was served while draining")
     run.expect(node.proxy.alive(), "the proxy did not wait for the request")
+    # Workers that have ended already must not keep the listing from those that have not.
+    live = node.ctl("/connections").splitlines()
+    run.expect(len(live) == 1 and " origin.test " in live[0], f"while draining: {live}")
     origin.gate(name).set()
     busy.play([r"recv ^HTTP/1.1 200 .*?held\n", "hold"])
     status = node.proxy.wait(15)
