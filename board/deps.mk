@@ -4,9 +4,9 @@
 # Changing a version: change it here, `make distclean all check`. Another version than the expected one
 # (a security update) is used all the same, with a warning, and is what the SBOM names.
 
-#           package        arch    suite   expected version                  licence
+#           package        arch    suites  expected version                  licence
 inih     := libinih        source  trixie  59-1                              BSD-3-Clause
-c-ares   := c-ares         source  trixie  1.34.5-1+deb13u1                  MIT
+c-ares   := c-ares         source  trixie,forky  1.34.9-1~deb13u1           MIT
 llhttp   := libllhttp-dev  any     trixie  9.2.1~7.3.0+dfsg1+~cs24.12.11-1   MIT
 libmnl   := libmnl-dev     any     trixie  1.0.5-3                           LGPL-2.1-or-later
 libnftnl := libnftnl-dev   any     trixie  1.2.9-1                           GPL-2.0-or-later
