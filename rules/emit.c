@@ -112,7 +112,7 @@ static bool sort_service(struct emit *w, struct model_service *s)
 		if (compare_ports(&s->ports.v[i - 1], &s->ports.v[i]) == 0)
 			return emit_fail(w, "service %s lists port %u twice", s->name,
 					 s->ports.v[i].number);
-	return sort_cidrs(w, &s->addresses);
+	return sort_cidrs(w, &s->addresses) && sort_cidrs(w, &s->clients);
 }
 
 static bool sort_model(struct emit *w)
@@ -288,6 +288,9 @@ static void write_capture(struct emit *w)
 	r[CAPTURE_UDP] = (uint8_t)c->udp;
 	r[CAPTURE_OTHER] = (uint8_t)c->other;
 	r[CAPTURE_DNS] = (uint8_t)c->dns;
+	r[CAPTURE_TAMPER] = (uint8_t)c->tamper;
+	r[CAPTURE_ACCEPT] = (uint8_t)c->accept;
+	put_le32(r + CAPTURE_UDP_FLOWS, c->udp_flows);
 	put_le32(r + CAPTURE_INTERFACES, pool_list(&w->lists, w->interfaces));
 	put_le32(r + CAPTURE_EXCLUDE_INTERFACES, pool_list(&w->lists, w->exclude_interfaces));
 	write_ranges(w, r + CAPTURE_PORTS, &c->ports);
@@ -337,12 +340,14 @@ static void write_service(struct emit *w, size_t i)
 	r[SERVICE_LOCATION] = (uint8_t)s->location;
 	r[SERVICE_ENFORCEMENT] = (uint8_t)s->enforcement;
 	r[SERVICE_FLAGS] = (uint8_t)((s->websocket ? SERVICE_FLAG_WEBSOCKET : 0) |
-				     (s->allow_private ? SERVICE_FLAG_ALLOW_PRIVATE : 0));
+				     (s->allow_private ? SERVICE_FLAG_ALLOW_PRIVATE : 0) |
+				     (s->auto_address ? SERVICE_FLAG_AUTO_ADDRESS : 0));
 	put_le32(r + SERVICE_HOSTS, w->n_hosts[i]);
 	put_le32(r + SERVICE_FIRST_HOST, w->first_host[i]);
 	write_ports(w, r + SERVICE_PORTS, &s->ports);
 	write_endpoints(w, r + SERVICE_ENDPOINTS, &s->endpoints);
 	write_cidrs(w, r + SERVICE_CIDRS, &s->addresses);
+	write_cidrs(w, r + SERVICE_CLIENTS, &s->clients);
 }
 
 static bool write_sections(struct emit *w)

@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #define FORMAT_MAGIC    "\211SLP\r\n\032\n" /* 8 bytes; broken by any text-mode transfer */
-#define FORMAT_VERSION  1
+#define FORMAT_VERSION  2
 #define FORMAT_MAX_SIZE (256u << 20)
 
 #define FORMAT_MAX_PROBES      255 /* longest probe run in the host table */
@@ -56,8 +56,8 @@ enum format_section {
 	FORMAT_PORTS,     /* PORT_SIZE each; a service owns a run, by number, TCP before UDP, one of
 	                     each at most */
 	FORMAT_ENDPOINTS, /* ENDPOINT_SIZE each; a service owns a run, in source order */
-	FORMAT_CIDRS,     /* CIDR_SIZE each; the capture record, then each service, owns a run, by
-	                     address and bits */
+	FORMAT_CIDRS,     /* CIDR_SIZE each; the capture record owns a run, then each service two:
+	                     addresses, clients; a run is by address and bits */
 	FORMAT_RANGES,    /* RANGE_SIZE each {u32 first, u32 last}; the capture record's four runs,
 	                     each ascending, disjoint, not adjacent */
 	FORMAT_ADDRESSES, /* ADDRESS_SIZE each, ascending: :: and each address where a service's
@@ -110,7 +110,9 @@ enum {
 enum {
 	/* u8 each: */
 	CAPTURE_SCOPE = 0, CAPTURE_METHOD = 1, CAPTURE_UDP = 2, CAPTURE_OTHER = 3, CAPTURE_DNS = 4,
-	CAPTURE_ZERO = 5,                /* 3 zero bytes */
+	CAPTURE_TAMPER = 5,              /* u8 enum policy_tamper */
+	CAPTURE_ACCEPT = 6,              /* u8 POLICY_ACCEPT_* */
+	CAPTURE_ZERO = 7,                /* 1 zero byte */
 	CAPTURE_INTERFACES = 8,          /* u32 list of strings, ascending */
 	CAPTURE_EXCLUDE_INTERFACES = 12, /* u32 list of strings, ascending */
 	CAPTURE_PORTS = 16,              /* run of RANGES: TCP ports captured */
@@ -118,7 +120,8 @@ enum {
 	CAPTURE_EXEMPT_UIDS = 32,        /* run of RANGES */
 	CAPTURE_EXEMPT_GIDS = 40,        /* run of RANGES */
 	CAPTURE_EXCLUDE_CIDRS = 48,      /* run of CIDRS */
-	CAPTURE_SIZE = 56,
+	CAPTURE_UDP_FLOWS = 56,          /* u32 1 to 65535: UDP flows per client address */
+	CAPTURE_SIZE = 60,
 };
 
 /* SERVICE */
@@ -135,10 +138,14 @@ enum {
 	SERVICE_CIDRS = 32,      /* run of CIDRS: addresses */
 	SERVICE_FIRST_HOST = 40, /* u32 offset in NAMES of its alphabetically first key, for logs
 	                            (0 in an empty NAMES) */
-	SERVICE_ZERO = 44,       /* u32 */
-	SERVICE_SIZE = 48,
+	SERVICE_CLIENTS = 44,    /* run of CIDRS: sources that may use it; empty: all */
+	SERVICE_SIZE = 52,
 };
-enum { SERVICE_FLAG_WEBSOCKET = 1, SERVICE_FLAG_ALLOW_PRIVATE = 2, SERVICE_FLAGS_KNOWN = 3 };
+enum {
+	SERVICE_FLAG_WEBSOCKET = 1, SERVICE_FLAG_ALLOW_PRIVATE = 2,
+	SERVICE_FLAG_AUTO_ADDRESS = 4, /* its addresses are synthetic */
+	SERVICE_FLAGS_KNOWN = 7,
+};
 
 /* PORT: u16 number, u16 target, u8 enum policy_protocol, 3 zero */
 enum { PORT_NUMBER = 0, PORT_TARGET = 2, PORT_PROTOCOL = 4, PORT_ZERO = 5, PORT_SIZE = 8 };

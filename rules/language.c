@@ -23,6 +23,8 @@ static const struct value_word
 	scopes[] = { { "pod", POLICY_SCOPE_POD }, { "router", POLICY_SCOPE_ROUTER }, { "both", POLICY_SCOPE_BOTH }, { NULL, 0 } },
 	methods[] = { { "tproxy", POLICY_TPROXY }, { "redirect", POLICY_REDIRECT }, { NULL, 0 } },
 	actions[] = { { "reject", POLICY_REJECT }, { "allow", POLICY_ALLOW }, { NULL, 0 } },
+	tampers[] = { { "repair", POLICY_TAMPER_REPAIR }, { "lockdown", POLICY_TAMPER_LOCKDOWN }, { "log", POLICY_TAMPER_LOG }, { NULL, 0 } },
+	holes[] = { { "packet-sockets", POLICY_ACCEPT_PACKET_SOCKETS }, { NULL, 0 } },
 	dns_actions[] = { { "reject", POLICY_REJECT }, { "allow", POLICY_ALLOW }, { "capture", POLICY_CAPTURE }, { NULL, 0 } },
 	resolutions[] = {
 		{ "none", POLICY_NONE }, { "static", POLICY_STATIC }, { "dns", POLICY_DNS },
@@ -39,9 +41,10 @@ static const struct value_word
 static const struct value_span
 	any_port = { "port", 1, 65535, true },
 	port = { "port", 1, 65535, false },
+	flows = { "number of flows", 1, 65535, false },
 	id = { "numeric id", 0, 4294967294, false };
 
-enum { LIST = LANGUAGE_LIST, FILES = LANGUAGE_FILES, NAMED = LANGUAGE_NAMED };
+enum { LIST = LANGUAGE_LIST, FILES = LANGUAGE_FILES, NAMED = LANGUAGE_NAMED, BITS = LANGUAGE_BITS };
 
 #define POLICY(field)  offsetof(struct model, field)
 #define CAPTURE(field) offsetof(struct model_capture, field)
@@ -69,8 +72,11 @@ static const struct language_entry entries[] = {
 	{ SECTION_CAPTURE, KEY_EXEMPT_UIDS, "exempt-uids", value_range, CAPTURE(exempt_uids), &id, LIST },
 	{ SECTION_CAPTURE, KEY_EXEMPT_GIDS, "exempt-gids", value_range, CAPTURE(exempt_gids), &id, LIST },
 	{ SECTION_CAPTURE, KEY_UDP, "udp", value_word, CAPTURE(udp), actions, 0 },
+	{ SECTION_CAPTURE, KEY_UDP_FLOWS, "udp-flows", value_count, CAPTURE(udp_flows), &flows, 0 },
 	{ SECTION_CAPTURE, KEY_OTHER, "other", value_word, CAPTURE(other), actions, 0 },
 	{ SECTION_CAPTURE, KEY_DNS, "dns", value_word, CAPTURE(dns), dns_actions, 0 },
+	{ SECTION_CAPTURE, KEY_TAMPER, "tamper", value_word, CAPTURE(tamper), tampers, 0 },
+	{ SECTION_CAPTURE, KEY_ACCEPT, "accept", value_bit, CAPTURE(accept), holes, LIST | BITS },
 
 	{ SECTION_SERVICE, KEY_HOSTS, "hosts", value_host, SERVICE(hosts), NULL, LIST },
 	{ SECTION_SERVICE, KEY_HOSTS_FILE, "hosts-file", value_host, SERVICE(hosts), NULL, LIST | FILES },
@@ -83,6 +89,7 @@ static const struct language_entry entries[] = {
 	{ SECTION_SERVICE, KEY_ENDPOINTS, "endpoints", value_endpoint, SERVICE(endpoints), NULL, LIST },
 	{ SECTION_SERVICE, KEY_UPGRADE, "upgrade", value_flag, SERVICE(websocket), upgrades, 0 },
 	{ SECTION_SERVICE, KEY_ALLOW_PRIVATE, "allow-private", value_flag, SERVICE(allow_private), yes_no, 0 },
+	{ SECTION_SERVICE, KEY_CLIENTS, "clients", value_cidr, SERVICE(clients), NULL, LIST },
 
 	{ SECTION_GATEWAY, KEY_ADDRESS, "address", value_endpoint, GATEWAY(addresses), NULL, LIST },
 	{ SECTION_GATEWAY, KEY_SERVERS, "servers", value_port, GATEWAY(servers), NULL, LIST },

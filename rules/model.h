@@ -10,6 +10,8 @@
 #include "rules/addr.h"
 #include "rules/policy.h"
 
+#define MODEL_UDP_FLOWS 128 /* per client address, unless the policy says otherwise */
+
 /* Where something was written. */
 struct model_at { const char *file; int line; };
 
@@ -38,6 +40,9 @@ struct model_capture {
 	enum policy_scope scope;
 	enum policy_method method;
 	enum policy_action udp, other, dns;
+	enum policy_tamper tamper;
+	unsigned accept; /* POLICY_ACCEPT_* */
+	uint32_t udp_flows;
 	struct model_strings interfaces, exclude_interfaces;
 	struct model_ranges ports, exclude_ports, exempt_uids, exempt_gids;
 	struct model_cidrs exclude_cidrs;
@@ -52,8 +57,9 @@ struct model_service {
 	enum policy_location location;
 	enum policy_enforcement enforcement;
 	bool websocket, allow_private;
+	bool auto_address; /* addresses were drawn by the compiler */
 	struct model_strings export_to;
-	struct model_cidrs addresses;
+	struct model_cidrs addresses, clients;
 	struct model_endpoints endpoints;
 	struct model_at at;
 };

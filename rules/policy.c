@@ -230,6 +230,9 @@ void policy_capture(const struct policy *p, struct policy_capture *c)
 	c->udp = (enum policy_action)r[CAPTURE_UDP];
 	c->other = (enum policy_action)r[CAPTURE_OTHER];
 	c->dns = (enum policy_action)r[CAPTURE_DNS];
+	c->tamper = (enum policy_tamper)r[CAPTURE_TAMPER];
+	c->accept = r[CAPTURE_ACCEPT];
+	c->udp_flows = get_le32(r + CAPTURE_UDP_FLOWS);
 	c->interfaces = policy_list(p, get_le32(r + CAPTURE_INTERFACES));
 	c->exclude_interfaces = policy_list(p, get_le32(r + CAPTURE_EXCLUDE_INTERFACES));
 	c->ports = run(r + CAPTURE_PORTS);
@@ -250,10 +253,12 @@ void policy_service(const struct policy *p, uint32_t i, struct policy_service *s
 	s->enforcement = (enum policy_enforcement)r[SERVICE_ENFORCEMENT];
 	s->websocket = (r[SERVICE_FLAGS] & SERVICE_FLAG_WEBSOCKET) != 0;
 	s->allow_private = (r[SERVICE_FLAGS] & SERVICE_FLAG_ALLOW_PRIVATE) != 0;
+	s->auto_address = (r[SERVICE_FLAGS] & SERVICE_FLAG_AUTO_ADDRESS) != 0;
 	s->n_hosts = get_le32(r + SERVICE_HOSTS);
 	s->ports = run(r + SERVICE_PORTS);
 	s->endpoints = run(r + SERVICE_ENDPOINTS);
 	s->cidrs = run(r + SERVICE_CIDRS);
+	s->clients = run(r + SERVICE_CLIENTS);
 	s->first_host =
 		s->n_hosts > 0 ? p->at[FORMAT_NAMES] + get_le32(r + SERVICE_FIRST_HOST) : NULL;
 }
@@ -404,6 +409,21 @@ int64_t policy_service_port(const struct policy *p, uint32_t service, uint16_t n
 		return -1;
 	policy_port(p, low, port);
 	return port->number == number && port->protocol != POLICY_PROTO_UDP ? (int64_t)low : -1;
+}
+
+bool policy_service_serves(const struct policy *p, uint32_t service, const struct addr *client)
+{
+	struct policy_run clients =
+		run(record(p, FORMAT_SERVICES, service, SERVICE_SIZE) + SERVICE_CLIENTS);
+
+	for (uint32_t i = 0; i < clients.n; i++) {
+		struct cidr c;
+
+		policy_cidr(p, clients.first + i, &c);
+		if (cidr_contains(&c, client))
+			return true;
+	}
+	return clients.n == 0;
 }
 
 /* ---- words ---- */

@@ -23,6 +23,7 @@ enum policy_log_format  { POLICY_LOG_TEXT = 0, POLICY_LOG_JSON };
 enum policy_scope       { POLICY_SCOPE_POD = 0, POLICY_SCOPE_ROUTER, POLICY_SCOPE_BOTH };
 enum policy_method      { POLICY_TPROXY = 0, POLICY_REDIRECT };
 enum policy_action      { POLICY_REJECT = 0, POLICY_ALLOW, POLICY_CAPTURE };
+enum policy_tamper      { POLICY_TAMPER_LOCKDOWN = 0, POLICY_TAMPER_REPAIR, POLICY_TAMPER_LOG };
 enum policy_location    { POLICY_EXTERNAL = 0, POLICY_INTERNAL };
 enum policy_resolution {
 	POLICY_NONE = 0, POLICY_STATIC, POLICY_DNS, POLICY_DNS_ROUND_ROBIN, POLICY_DYNAMIC_DNS,
@@ -38,6 +39,9 @@ enum policy_protocol {
 	POLICY_PROTO_AUTO,                     /* sniffed: HTTP, TLS, or else TCP */
 	POLICY_PROTOCOLS,
 };
+
+/* Holes that a policy accepts where a backend of sluice-init cannot close them. */
+enum { POLICY_ACCEPT_PACKET_SOCKETS = 1, POLICY_ACCEPT_KNOWN = 1 };
 
 /* Which kinds of service a port has (struct policy_port_info.flags). */
 enum {
@@ -97,6 +101,9 @@ struct policy_capture {
 	enum policy_scope scope;
 	enum policy_method method;
 	enum policy_action udp, other, dns;
+	enum policy_tamper tamper;
+	uint8_t accept;     /* POLICY_ACCEPT_* */
+	uint32_t udp_flows; /* per client address, 1 to 65535 */
 	struct policy_list interfaces, exclude_interfaces; /* strings */
 	struct policy_run ports, exclude_ports, exempt_uids, exempt_gids; /* policy_range() */
 	struct policy_run exclude_cidrs;                                  /* policy_cidr() */
@@ -110,8 +117,10 @@ struct policy_service {
 	enum policy_location location;
 	enum policy_enforcement enforcement;
 	bool websocket, allow_private;
+	bool auto_address;        /* cidrs are synthetic: names stand for them, nobody dials them */
 	uint32_t n_hosts;
 	struct policy_run ports, endpoints, cidrs;
+	struct policy_run clients; /* policy_cidr(); empty: everybody */
 	const uint8_t *first_host; /* {length, bytes} of a host key for logs, or NULL */
 };
 void policy_service(const struct policy *p, uint32_t i, struct policy_service *s);
@@ -142,6 +151,9 @@ struct policy_port_info policy_find_port(const struct policy *p, uint16_t port);
 /* The service's port record with this number (TCP kinds only), or -1. */
 int64_t policy_service_port(const struct policy *p, uint32_t service, uint16_t number,
                             struct policy_port *port);
+
+/* Whether a source address may use the service. */
+bool policy_service_serves(const struct policy *p, uint32_t service, const struct addr *client);
 
 /* Words of the policy language, for show, explain, logs and /policy. */
 const char *policy_protocol_name(enum policy_protocol v);

@@ -33,17 +33,25 @@ static bool allow(struct route *r, uint32_t service, enum route_reason reason)
 	return true;
 }
 
-/* The first service of the list that has the port as one of the kind. */
-static bool find_service(const struct policy *p, struct policy_list services, uint16_t port,
-			 bool (*kind)(enum policy_protocol), enum route_reason reason,
-			 struct route *r)
+/*
+ * The first service of the list that has the port as one of the kind and serves the client. One
+ * that serves only others is remembered in r->reason.
+ */
+static bool find_service(const struct policy *p, const struct route_query *q,
+			 struct policy_list services, bool (*kind)(enum policy_protocol),
+			 enum route_reason reason, struct route *r)
 {
 	for (uint32_t i = 0; i < services.n; i++) {
 		uint32_t service = policy_item(services, i);
 		struct policy_port record;
 
-		if (policy_service_port(p, service, port, &record) < 0 || !kind(record.protocol))
+		if (policy_service_port(p, service, q->port, &record) < 0 ||
+		    !kind(record.protocol))
 			continue;
+		if (!policy_service_serves(p, service, &q->src)) {
+			r->reason = ROUTE_WHY_OTHER_CLIENT;
+			continue;
+		}
 		r->port = record;
 		return allow(r, service, reason);
 	}
@@ -63,7 +71,7 @@ static bool find_name(const struct policy *p, const struct route_query *q,
 
 		if (services.n == 0)
 			break;
-		if (find_service(p, services, q->port, kind, ROUTE_WHY_NAME, r))
+		if (find_service(p, q, services, kind, ROUTE_WHY_NAME, r))
 			return true;
 		*why = ROUTE_WHY_OTHER_PORT;
 	}
@@ -71,10 +79,10 @@ static bool find_name(const struct policy *p, const struct route_query *q,
 	return false;
 }
 
-static bool find_address(const struct policy *p, const struct addr *a, uint16_t port,
+static bool find_address(const struct policy *p, const struct route_query *q, const struct addr *a,
 			 bool (*kind)(enum policy_protocol), struct route *r)
 {
-	return find_service(p, policy_find_addr(p, a), port, kind, ROUTE_WHY_ADDRESS, r);
+	return find_service(p, q, policy_find_addr(p, a), kind, ROUTE_WHY_ADDRESS, r);
 }
 
 static enum route_reason why_address(const struct policy *p, const struct addr *a)
@@ -96,7 +104,7 @@ static bool find_said(const struct policy *p, const struct route_query *q, struc
 		return find_name(p, q, kind, r, why);
 	if (q->seen == ROUTE_SEEN_HTTP && q->host != NULL) {
 		*why = why_address(p, q->host);
-		return find_address(p, q->host, q->port, is_http, r);
+		return find_address(p, q, q->host, is_http, r);
 	}
 	*why = ROUTE_WHY_NO_NAME;
 	return false;
@@ -114,8 +122,8 @@ static bool find_rest(const struct policy *p, const struct route_query *q,
 		by_name = POLICY_PORT_TLS;
 	if ((info.flags & by_name) != 0)
 		return false;
-	return find_address(p, &q->dst, q->port, is_auto, r) ||
-	       find_service(p, info.services, q->port, policy_protocol_is_tcp, ROUTE_WHY_PORT, r);
+	return find_address(p, q, &q->dst, is_auto, r) ||
+	       find_service(p, q, info.services, policy_protocol_is_tcp, ROUTE_WHY_PORT, r);
 }
 
 /* Step 5. */
@@ -123,6 +131,8 @@ static void refuse(const struct policy *p, enum route_reason why, struct route *
 {
 	struct policy_meta m;
 
+	if (r->reason == ROUTE_WHY_OTHER_CLIENT)
+		why = ROUTE_WHY_OTHER_CLIENT;
 	policy_meta(p, &m);
 	if (m.outbound == POLICY_ALLOW_ANY) {
 		r->verdict = ROUTE_PASSTHROUGH;
@@ -144,10 +154,10 @@ void route_find(const struct policy *p, const struct route_query *q, struct rout
 	enum route_reason why = ROUTE_WHY_NONE;
 
 	memset(r, 0, sizeof(*r));
-	if (find_address(p, &q->dst, q->port, is_plain_tcp, r))
+	if (find_address(p, q, &q->dst, is_plain_tcp, r))
 		return;
 	if (tcp_flags == POLICY_PORT_TCP &&
-	    find_service(p, info.services, q->port, is_plain_tcp, ROUTE_WHY_PORT, r))
+	    find_service(p, q, info.services, is_plain_tcp, ROUTE_WHY_PORT, r))
 		return;
 	if (q->seen == ROUTE_SEEN_NOTHING) {
 		if (tcp_flags == 0 && route_server_first(q->port))
@@ -178,6 +188,7 @@ static const struct {
 	[ROUTE_WHY_UNLISTED_ADDR] = {"unlisted-address", "no service lists this address"},
 	[ROUTE_WHY_SERVER_FIRST] = {"server-first",
 				    "no service has this port, whose servers speak first"},
+	[ROUTE_WHY_OTHER_CLIENT] = {"other-client", "listed, but for other clients"},
 };
 
 const char *route_reason_text(enum route_reason r)

@@ -17,6 +17,7 @@
  *     service has it: there the name decides alone;
  *  5. nothing matched: denied under registry-only, passed through under allow-any; under audit
  *     passed through and marked.
+ * A service whose `clients` do not hold the source is passed over as if it lacked the port.
  */
 #ifndef SLUICE_RULES_ROUTE_H
 #define SLUICE_RULES_ROUTE_H
@@ -31,6 +32,7 @@ enum route_seen {
 };
 
 struct route_query {
+	struct addr src;         /* the client */
 	struct addr dst;         /* the destination the client asked for */
 	uint16_t port;
 	enum route_seen seen;
@@ -58,6 +60,7 @@ enum route_reason {
 	ROUTE_WHY_NO_NAME,       /* denied: no SNI or Host, and no service lists the address */
 	ROUTE_WHY_UNLISTED_ADDR, /* denied: neither name nor address is listed */
 	ROUTE_WHY_SERVER_FIRST,  /* denied at once: a server-first port that no service has */
+	ROUTE_WHY_OTHER_CLIENT,  /* denied: what was asked for is listed, for other clients */
 	ROUTE_REASONS,
 };
 

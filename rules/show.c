@@ -26,6 +26,7 @@ static const char *const log_formats[] = {"text", "json"};
 static const char *const scopes[] = {"pod", "router", "both"};
 static const char *const methods[] = {"tproxy", "redirect"};
 static const char *const actions[] = {"reject", "allow", "capture"};
+static const char *const tampers[] = {"lockdown", "repair", "log"};
 static const char *const locations[] = {"external", "internal"};
 
 /* ---- lines ---- */
@@ -229,6 +230,12 @@ static void show_hosts(struct show *s, const uint8_t **keys, size_t n)
 
 /* ---- sections ---- */
 
+static void show_number(struct show *s, const char *key, unsigned long long n)
+{
+	show_key(s, key);
+	fprintf(s->out, " %llu\n", n);
+}
+
 static void show_meta(struct show *s)
 {
 	struct policy_meta m;
@@ -239,8 +246,7 @@ static void show_meta(struct show *s)
 	fputs("[policy]\n", s->out);
 	s->width = (int)strlen("enforcement");
 	show_word(s, "name", m.name);
-	show_key(s, "sequence");
-	fprintf(s->out, " %llu\n", (unsigned long long)s->p->sequence);
+	show_number(s, "sequence", s->p->sequence);
 	show_word(s, "outbound", outbounds[m.outbound]);
 	show_word(s, "enforcement", enforcements[m.enforcement]);
 	show_word(s, "namespace", m.namespace_);
@@ -269,8 +275,12 @@ static void show_capture(struct show *s)
 	if (c.exempt_gids.n > 0)
 		show_ranges(s, "exempt-gids", c.exempt_gids, false);
 	show_word(s, "udp", actions[c.udp]);
+	show_number(s, "udp-flows", c.udp_flows);
 	show_word(s, "other", actions[c.other]);
 	show_word(s, "dns", actions[c.dns]);
+	show_word(s, "tamper", tampers[c.tamper]);
+	if ((c.accept & POLICY_ACCEPT_PACKET_SOCKETS) != 0)
+		show_word(s, "accept", "packet-sockets");
 }
 
 static void show_service(struct show *s, uint32_t i, size_t keys_end)
@@ -295,6 +305,7 @@ static void show_service(struct show *s, uint32_t i, size_t keys_end)
 		show_word(s, "upgrade", "websocket");
 	if (v.allow_private)
 		show_word(s, "allow-private", "yes");
+	show_cidrs(s, "clients", v.clients);
 }
 
 int show_policy(const struct policy *p, FILE *out)

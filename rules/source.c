@@ -172,7 +172,8 @@ static bool open_key(struct source *s, const struct ini_line *line, struct sourc
 			   marks->line[e->key]);
 		return false;
 	}
-	if ((e->flags & LANGUAGE_LIST) != 0 && !language_section_named(s->section))
+	if ((e->flags & LANGUAGE_LIST) != 0 && (e->flags & LANGUAGE_BITS) == 0 &&
+	    !language_section_named(s->section))
 		drop_default(base + e->offset);
 	marks->line[e->key] = line->at.line;
 	s->key = e;

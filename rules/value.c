@@ -82,6 +82,21 @@ bool value_flag(const struct value *v, void *field)
 	return true;
 }
 
+bool value_bit(const struct value *v, void *field)
+{
+	unsigned *bits = field;
+	int value;
+
+	if (!find_word(v, &value))
+		return false;
+	if ((*bits & (unsigned)value) != 0) {
+		diag_error(v->diag, v->at, "%s: \"%s\" is listed twice", v->key, v->text);
+		return false;
+	}
+	*bits |= (unsigned)value;
+	return true;
+}
+
 bool value_sequence(const struct value *v, void *field)
 {
 	if (value_number(v->text, v->len, UINT64_MAX, field))
@@ -90,6 +105,20 @@ bool value_sequence(const struct value *v, void *field)
 		   "%s: \"%s\" is not a whole number from 0 to 18446744073709551615", v->key,
 		   v->text);
 	return false;
+}
+
+bool value_count(const struct value *v, void *field)
+{
+	const struct value_span *span = v->arg;
+	uint64_t n;
+
+	if (!value_number(v->text, v->len, span->last, &n) || n < span->first) {
+		diag_error(v->diag, v->at, "%s: \"%s\" is not a %s from %u to %u", v->key, v->text,
+			   span->noun, span->first, span->last);
+		return false;
+	}
+	*(uint32_t *)field = (uint32_t)n;
+	return true;
 }
 
 bool value_port_number(const struct value *v, void *field)

@@ -35,6 +35,7 @@ bool value_number(const char *s, size_t len, uint64_t max, uint64_t *out);
 struct value_word { const char *word; int value; }; /* arg of the first two: words up to a NULL */
 bool value_word(const struct value *v, void *field);        /* an enum */
 bool value_flag(const struct value *v, void *field);        /* bool */
+bool value_bit(const struct value *v, void *field);         /* unsigned: the word's bit is added */
 bool value_sequence(const struct value *v, void *field);    /* uint64_t */
 bool value_port_number(const struct value *v, void *field); /* uint16_t */
 bool value_label(const struct value *v, void *field);       /* const char *, and this for the next three */
@@ -49,6 +50,7 @@ bool value_from(const struct value *v, void *field);
 bool value_alt_name(const struct value *v, void *field);
 
 struct value_span { const char *noun; uint32_t first, last; bool all; }; /* arg: what a range may hold; all: "*" is the whole of it */
+bool value_count(const struct value *v, void *field);       /* uint32_t; arg: what it may be */
 bool value_range(const struct value *v, void *field);       /* struct model_ranges */
 bool value_cidr(const struct value *v, void *field);        /* struct model_cidrs */
 bool value_host(const struct value *v, void *field);        /* struct model_hosts */

@@ -103,7 +103,9 @@ static bool check_capture(struct verify *v, struct taken *t)
 
 	if (r[CAPTURE_SCOPE] > POLICY_SCOPE_BOTH || r[CAPTURE_METHOD] > POLICY_REDIRECT ||
 	    r[CAPTURE_UDP] > POLICY_ALLOW || r[CAPTURE_OTHER] > POLICY_ALLOW ||
-	    r[CAPTURE_DNS] > POLICY_CAPTURE ||
+	    r[CAPTURE_DNS] > POLICY_CAPTURE || r[CAPTURE_TAMPER] > POLICY_TAMPER_LOG ||
+	    (r[CAPTURE_ACCEPT] & ~POLICY_ACCEPT_KNOWN) != 0 ||
+	    get_le32(r + CAPTURE_UDP_FLOWS) - 1u >= UINT16_MAX ||
 	    !verify_zero(r + CAPTURE_ZERO, CAPTURE_INTERFACES - CAPTURE_ZERO))
 		return verify_fail(v, FORMAT_CAPTURE, 0, "holds an unknown value");
 	return verify_list(v, get_le32(r + CAPTURE_INTERFACES), VERIFY_LIST_INTERFACES,
@@ -175,7 +177,7 @@ static bool check_service(struct verify *v, struct taken *t, uint32_t i)
 
 	if (r[SERVICE_RESOLUTION] > POLICY_DYNAMIC_DNS || r[SERVICE_LOCATION] > POLICY_INTERNAL ||
 	    r[SERVICE_ENFORCEMENT] > POLICY_AUDIT ||
-	    (r[SERVICE_FLAGS] & ~SERVICE_FLAGS_KNOWN) != 0 || get_le32(r + SERVICE_ZERO) != 0)
+	    (r[SERVICE_FLAGS] & ~SERVICE_FLAGS_KNOWN) != 0)
 		return verify_fail(v, FORMAT_SERVICES, i, "holds an unknown value");
 	if (i > 0 && get_le32(r + SERVICE_NAME) <= get_le32(r - SERVICE_SIZE + SERVICE_NAME))
 		return verify_fail(v, FORMAT_SERVICES, i, "out of order");
@@ -184,7 +186,8 @@ static bool check_service(struct verify *v, struct taken *t, uint32_t i)
 	       verify_list(v, get_le32(r + SERVICE_EXPORT_TO), VERIFY_LIST_EXPORT, FORMAT_SERVICES,
 			   i) &&
 	       check_ports(v, t, r + SERVICE_PORTS) &&
-	       check_endpoints(v, t, r + SERVICE_ENDPOINTS) && check_cidrs(v, t, r + SERVICE_CIDRS);
+	       check_endpoints(v, t, r + SERVICE_ENDPOINTS) &&
+	       check_cidrs(v, t, r + SERVICE_CIDRS) && check_cidrs(v, t, r + SERVICE_CLIENTS);
 }
 
 static bool check_services(struct verify *v, struct taken *t)

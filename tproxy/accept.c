@@ -67,7 +67,9 @@ static void begin(struct worker *w, struct conn *c, int family)
 		conn_close(w, c, true);
 		return;
 	}
-	struct route_query q = { .dst = c->dst, .port = c->dport, .seen = ROUTE_SEEN_NOTHING };
+	struct route_query q = {
+		.src = c->src, .dst = c->dst, .port = c->dport, .seen = ROUTE_SEEN_NOTHING,
+	};
 	struct route r;
 	route_find(conn_policy(w, c), &q, &r);
 	if (r.verdict == ROUTE_SNIFF)

@@ -164,7 +164,7 @@ static void decide(struct worker *w, struct conn *c, enum route_seen seen, const
                    size_t len)
 {
 	struct route_query q = {
-		.dst = c->dst, .port = c->dport, .seen = seen,
+		.src = c->src, .dst = c->dst, .port = c->dport, .seen = seen,
 		.name = len ? name : NULL, .name_len = len,
 	};
 	struct route r;
@@ -198,7 +198,9 @@ static void decide_http(struct worker *w, struct conn *c)
 	const struct policy *p = conn_policy(w, c);
 
 	if (!(policy_find_port(p, c->dport).flags & (POLICY_PORT_HTTP | POLICY_PORT_AUTO))) {
-		struct route_query q = { .dst = c->dst, .port = c->dport, .seen = ROUTE_SEEN_HTTP };
+		struct route_query q = {
+			.src = c->src, .dst = c->dst, .port = c->dport, .seen = ROUTE_SEEN_HTTP,
+		};
 		struct route r;
 		route_find(p, &q, &r);
 		if (r.verdict == ROUTE_SERVICE) {

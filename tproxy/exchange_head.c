@@ -23,7 +23,7 @@ static void refuse(struct worker *w, struct conn *c, struct exchange *x, int err
 static void decide(struct worker *w, struct conn *c, struct exchange *x)
 {
 	struct route_query q = {
-		.dst = c->dst, .port = c->dport, .seen = ROUTE_SEEN_HTTP,
+		.src = c->src, .dst = c->dst, .port = c->dport, .seen = ROUTE_SEEN_HTTP,
 		.name = x->rq.host_len ? x->rq.host : NULL, .name_len = x->rq.host_len,
 		.host = x->rq.host_is_addr ? &x->rq.host_addr : NULL,
 	};

@@ -108,6 +108,9 @@ static inline void model_full(struct model *m)
 	c->udp = POLICY_ALLOW;
 	c->other = POLICY_ALLOW;
 	c->dns = POLICY_CAPTURE;
+	c->tamper = POLICY_TAMPER_LOG;
+	c->accept = POLICY_ACCEPT_PACKET_SOCKETS;
+	c->udp_flows = UINT16_MAX;
 	push_string(&c->interfaces, "wlan0");
 	push_string(&c->interfaces, "br-lan");
 	push_string(&c->exclude_interfaces, "tun0");
@@ -143,6 +146,8 @@ static inline void model_full(struct model *m)
 	push_cidr(&s->addresses, "198.51.100.0/24");
 	push_cidr(&s->addresses, "198.51.100.7");
 	push_cidr(&s->addresses, "2001:db8:5::/48");
+	push_cidr(&s->clients, "192.168.1.0/24");
+	push_cidr(&s->clients, "2001:db8:1::/48");
 	s->location = POLICY_INTERNAL;
 	s->export_to.n = 0;
 	push_string(&s->export_to, "line-3");
@@ -209,8 +214,10 @@ static inline void read_service(const struct policy *p, uint32_t i, struct model
 	out->enforcement = s.enforcement;
 	out->websocket = s.websocket;
 	out->allow_private = s.allow_private;
+	out->auto_address = s.auto_address;
 	read_strings(p, s.export_to, &out->export_to);
 	read_cidrs(p, s.cidrs, &out->addresses);
+	read_cidrs(p, s.clients, &out->clients);
 	for (uint32_t j = 0; j < s.ports.n; j++) {
 		struct policy_port port;
 
@@ -260,7 +267,10 @@ static inline void model_read(struct model *m, const struct policy *p)
 			    .method = c.method,
 			    .udp = c.udp,
 			    .other = c.other,
-			    .dns = c.dns},
+			    .dns = c.dns,
+			    .tamper = c.tamper,
+			    .accept = c.accept,
+			    .udp_flows = c.udp_flows},
 	};
 	read_strings(p, meta.nameservers, &m->nameservers);
 	read_strings(p, c.interfaces, &m->capture.interfaces);
@@ -281,6 +291,7 @@ static inline void free_service(struct model_service *s)
 	free(s->ports.v);
 	free(s->export_to.v);
 	free(s->addresses.v);
+	free(s->clients.v);
 	free(s->endpoints.v);
 }
 

@@ -52,8 +52,11 @@ static void test_full(void **state)
 		"exempt-uids        = 0, 2-4\n"
 		"exempt-gids        = 65534-4294967294\n"
 		"udp                = allow\n"
+		"udp-flows          = 65535\n"
 		"other              = allow\n"
 		"dns                = capture\n"
+		"tamper             = log\n"
+		"accept             = packet-sockets\n"
 		"\n"
 		"[service any]\n"
 		"hosts         = any.example.org\n"
@@ -69,6 +72,7 @@ static void test_full(void **state)
 		"location      = internal\n"
 		"export-to     = ., line-3\n"
 		"addresses     = 198.51.100.0/24, 198.51.100.7, 2001:db8:5::/48\n"
+		"clients       = 192.168.1.0/24, 2001:db8:1::/48\n"
 		"\n"
 		"[service queue]\n"
 		"hosts         = mq.example.org\n"
@@ -158,8 +162,10 @@ static void test_defaults(void **state)
 				  "method             = tproxy\n"
 				  "ports              = *\n"
 				  "udp                = reject\n"
+				  "udp-flows          = 128\n"
 				  "other              = reject\n"
-				  "dns                = reject\n");
+				  "dns                = reject\n"
+				  "tamper             = repair\n");
 	free(text);
 	free(bytes);
 	model_free(&m);
@@ -205,6 +211,9 @@ static void test_values_again(void **state)
 		m.capture.udp = (enum policy_action)(i % 2);
 		m.capture.other = (enum policy_action)(i / 2 % 2);
 		m.capture.dns = (enum policy_action)(i % 3);
+		m.capture.tamper = (enum policy_tamper)(i % 3);
+		m.capture.accept = i % 2 != 0 ? POLICY_ACCEPT_PACKET_SOCKETS : 0;
+		m.capture.udp_flows = (uint32_t)(1 + i * 5957);
 		s = push_service(&m, "s", (enum policy_resolution)(i % 5));
 		s->location = (enum policy_location)(i % 2);
 		s->enforcement = (enum policy_enforcement)(i / 2 % 2);

@@ -267,8 +267,8 @@ static void test_reasons(void **state)
 	static const struct { size_t at; uint8_t value; bool mend; const char *text; } rows[] = {
 		{HEADER_MAGIC, 'x', true, "not a compiled policy"},
 		{HEADER_MAGIC + 4, '\n', true, "not a compiled policy"},
-		{HEADER_VERSION, 7, true, "policy format 7; this program reads 1"},
-		{HEADER_VERSION + 1, 1, true, "policy format 257; this program reads 1"},
+		{HEADER_VERSION, 7, true, "policy format 7; this program reads 2"},
+		{HEADER_VERSION + 1, 1, true, "policy format 258; this program reads 2"},
 		{HEADER_SIZE_AT, 65, true, "the header has another size"},
 		{HEADER_SECTIONS, 14, true, "the header has another size"},
 		{HEADER_LENGTH + 3, 1, true, "but the header says"},
