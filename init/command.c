@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* The table of commands: usage, help and look-up all read it. */
+#include "init/command.h"
+
+const struct command commands[] = {
+	{"apply", "", command_apply, "install the rules, or bring them up to date (the default)"},
+	{"check", "", command_check,
+	 "say what differs from the policy; exit status 1 if anything does"},
+	{"remove", "", command_remove, "take away what apply installed"},
+	{"print", "nft|iptables|ip6tables", command_print, "write the rules as text"},
+};
+const size_t command_count = sizeof(commands) / sizeof(commands[0]);
