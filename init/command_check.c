@@ -7,6 +7,11 @@
 #include "init/session.h"
 #include "rules/capture.h"
 
+static void say(const char *text)
+{
+	puts(text);
+}
+
 int command_check(const struct options *o)
 {
 	struct session *s = &session;
@@ -22,7 +27,7 @@ int command_check(const struct options *o)
 		printf("state: %s/" CAPTURE_MARK_FILE ": missing, or not the proxy's\n", o->state);
 		different = true;
 	}
-	code = session_read(s, &p, true, true);
+	code = session_compare(s, &p, say);
 	if (code != 0)
 		return code;
 	wrong = (wanted & ~p.routes) | (p.ours & ~wanted);
@@ -30,6 +35,6 @@ int command_check(const struct options *o)
 		if (wrong & bit)
 			printf("%s for table %d: %s\n", route_name(bit), CAPTURE_ROUTE_TABLE,
 			       wanted & bit ? "missing" : "should not be there");
-	different |= wrong != 0 || p.differences > 0;
+	different |= wrong != 0 || p.wrong.differences > 0;
 	return different ? EX_DIFFERENT : 0;
 }

@@ -20,29 +20,33 @@ struct compare {
 	const struct ruleset *r;
 	const struct bytecode *code;
 	struct kernel *k;
-	bool say;
-	uint32_t differences;
+	compare_say *say;
+	unsigned table; /* what is being looked at: NFT_INET, NFT_NETDEV */
+	struct compare_result result;
 };
 
 static void __attribute__((format(printf, 2, 3))) differ(struct compare *c, const char *format, ...)
 {
+	char text[256];
 	va_list args;
 
-	c->differences++;
-	if (!c->say)
+	c->result.differences++;
+	c->result.tables |= c->table;
+	if (c->say == NULL)
 		return;
 	va_start(args, format);
-	vprintf(format, args);
+	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	putchar('\n');
+	c->say(text);
 }
 
 /* ---- tables ---- */
 
 static void compare_table(struct compare *c, unsigned bit, bool wanted, const char *family)
 {
-	uint32_t flags = c->k->flags[bit == NFT_NETDEV];
+	uint32_t flags = c->k->flags[bit == NFT_NETDEV] & ~(uint32_t)NFT_HELD;
 
+	c->table = bit;
 	if (wanted && !(c->k->present & bit))
 		differ(c, "table %s " RULESET_TABLE ": missing", family);
 	else if (!wanted && (c->k->present & bit))
@@ -397,8 +401,8 @@ static void compare_chains(struct compare *c)
 	for (int id = 0; id < CHAINS; id++) {
 		size_t i = 0;
 
-		if (!r->chains[id].used ||
-			!(k->present & (chain_is_netdev(id) ? NFT_NETDEV : NFT_INET)))
+		c->table = chain_is_netdev(id) ? NFT_NETDEV : NFT_INET;
+		if (!r->chains[id].used || !(k->present & c->table))
 			continue;
 		while (i < k->chains.n && !is_chain(k->chains.v[i], r, id))
 			i++;
@@ -417,20 +421,24 @@ static void compare_chains(struct compare *c)
 
 		while (id < CHAINS && !(r->chains[id].used && is_chain(k->chains.v[i], r, id)))
 			id++;
+		c->table = nftnl_chain_get_u32(k->chains.v[i], NFTNL_CHAIN_FAMILY) == NFPROTO_NETDEV
+			? NFT_NETDEV
+			: NFT_INET;
 		if (id == CHAINS)
 			differ(c, "chain %s: should not be there", chain_name(k, i));
 	}
 }
 
-uint32_t compare_kernel(const struct ruleset *r, const struct bytecode *code, struct kernel *k,
-	bool say)
+struct compare_result compare_kernel(const struct ruleset *r, const struct bytecode *code,
+	struct kernel *k, compare_say *say)
 {
 	struct compare c = {.r = r, .code = code, .k = k, .say = say};
 
 	compare_table(&c, NFT_INET, true, "inet");
 	compare_table(&c, NFT_NETDEV, r->n_links > 0, "netdev");
 	compare_chains(&c);
+	c.table = NFT_INET;
 	if (k->present & NFT_INET)
 		compare_sets(&c);
-	return c.differences;
+	return c.result;
 }

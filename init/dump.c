@@ -57,6 +57,8 @@ static void take_table(const struct nlmsghdr *nlh, void *data)
 		if (family == NFPROTO_INET || family == NFPROTO_NETDEV) {
 			k->present |= family == NFPROTO_INET ? NFT_INET : NFT_NETDEV;
 			k->flags[family == NFPROTO_NETDEV] = flags;
+			k->owner[family == NFPROTO_NETDEV] =
+				nftnl_table_get_u32(t, NFTNL_TABLE_OWNER);
 		}
 	}
 	nftnl_table_free(t);
@@ -248,23 +250,27 @@ static int read_settled(struct netlink *nl, const struct ruleset *r, struct kern
 	return err;
 }
 
-int dump_tables(struct netlink *nl, unsigned *present)
+int dump_tables(struct netlink *nl, struct dump_tables *t)
 {
 	struct kernel k = {0};
 	int err = read_settled(nl, NULL, &k);
 
-	*present = k.present;
+	t->present = k.present;
+	memcpy(t->flags, k.flags, sizeof(t->flags));
+	memcpy(t->owner, k.owner, sizeof(t->owner));
 	kernel_fini(&k);
 	return err;
 }
 
-int dump_compare(struct netlink *nl, const struct ruleset *r, const struct bytecode *code, bool say,
-	uint32_t *differences)
+int dump_compare(struct netlink *nl, const struct ruleset *r, const struct bytecode *code,
+	compare_say *say, struct compare_result *result)
 {
 	struct kernel k = {0};
 	int err = read_settled(nl, r, &k);
 
-	*differences = err == 0 ? compare_kernel(r, code, &k, say) : 0;
+	*result = (struct compare_result){0};
+	if (err == 0)
+		*result = compare_kernel(r, code, &k, say);
 	kernel_fini(&k);
 	return err;
 }

@@ -34,6 +34,7 @@ struct part { uint8_t kind, family; uint16_t index; };
 struct batch {
 	const struct ruleset *r;
 	const struct bytecode *code;
+	uint32_t flags; /* of the tables that are made */
 	char *start, *at, *end;
 	uint32_t n;
 	struct part part[PARTS];
@@ -74,6 +75,7 @@ static void batch_init(struct batch *b, const struct ruleset *r, const struct by
 
 	b->r = r;
 	b->code = code;
+	b->flags = 0;
 	b->n = 0;
 	b->at = b->start = malloc(len);
 	if (b->start == NULL)
@@ -109,6 +111,8 @@ static int put_table(struct batch *b, uint8_t family, uint16_t type, uint16_t fl
 	if (nlh == NULL || t == NULL ||
 		nftnl_table_set_str(t, NFTNL_TABLE_NAME, RULESET_TABLE) != 0)
 		return -1;
+	if (type == NFT_MSG_NEWTABLE && b->flags != 0)
+		nftnl_table_set_u32(t, NFTNL_TABLE_FLAGS, b->flags);
 	nftnl_table_nlmsg_build_payload(nlh, t);
 	nftnl_table_free(t);
 	finish(b, nlh);
@@ -333,6 +337,8 @@ static int complain(const struct batch *b, struct part part, int err)
 		return EX_TEMPFAIL;
 	if (err == EPERM && part.kind == PART_BEGIN)
 		return message(EX_NOPERM, "nf_tables: needs CAP_NET_ADMIN");
+	if (part.kind == PART_TABLE && b->flags != 0 && (err == EOPNOTSUPP || err == EINVAL))
+		return NFT_NO_OWNER;
 	if (part.kind == PART_RULE)
 		snprintf(what, sizeof(what), "chain %s: rule %u (%s)",
 			r->chains[r->rules[part.index].chain].name, position_of(r, part.index),
@@ -402,17 +408,20 @@ static int commit(struct batch *b, struct netlink *nl)
 }
 
 int nft_apply(struct netlink *nl, const struct ruleset *r, const struct bytecode *code,
-	unsigned present)
+	const struct nft_request *q)
 {
-	bool netdev = r->n_links > 0;
+	unsigned wanted = q->which & (r->n_links > 0 ? NFT_BOTH : NFT_INET);
+	unsigned gone = q->which & q->present;
 	int result;
 
 	batch_init(&batch, r, code);
+	batch.flags = q->flags;
 	if (put_edge(&batch, true) != 0 ||
-		((present & NFT_INET) && put_no_table(&batch, NFPROTO_INET) != 0) ||
-		put_all(&batch, NFPROTO_INET) != 0 ||
-		((present & NFT_NETDEV) && put_no_table(&batch, NFPROTO_NETDEV) != 0) ||
-		(netdev && put_all(&batch, NFPROTO_NETDEV) != 0) || put_edge(&batch, false) != 0)
+		((gone & NFT_INET) && put_no_table(&batch, NFPROTO_INET) != 0) ||
+		((wanted & NFT_INET) && put_all(&batch, NFPROTO_INET) != 0) ||
+		((gone & NFT_NETDEV) && put_no_table(&batch, NFPROTO_NETDEV) != 0) ||
+		((wanted & NFT_NETDEV) && put_all(&batch, NFPROTO_NETDEV) != 0) ||
+		put_edge(&batch, false) != 0)
 		result = message(EX_CONFIG,
 			"the policy's [capture] has more entries than one transaction can hold");
 	else
@@ -434,4 +443,21 @@ int nft_remove(struct netlink *nl, unsigned present)
 	code = commit(&batch, nl);
 	batch_fini(&batch);
 	return code == EX_TEMPFAIL ? 0 : code; /* somebody else deleted them */
+}
+
+int nft_adopt(struct netlink *nl, unsigned which)
+{
+	int code;
+
+	batch_init(&batch, NULL, NULL);
+	batch.flags = NFT_HELD;
+	if (put_edge(&batch, true) != 0 ||
+		((which & NFT_INET) && put_table(&batch, NFPROTO_INET, NFT_MSG_NEWTABLE, 0) != 0) ||
+		((which & NFT_NETDEV) &&
+			put_table(&batch, NFPROTO_NETDEV, NFT_MSG_NEWTABLE, 0) != 0) ||
+		put_edge(&batch, false) != 0)
+		message_out_of_memory();
+	code = commit(&batch, nl);
+	batch_fini(&batch);
+	return code;
 }

@@ -16,15 +16,30 @@
 #include "init/ruleset.h"
 
 /* Which of our tables there are. */
-enum { NFT_INET = 1, NFT_NETDEV = 2 };
+enum { NFT_INET = 1, NFT_NETDEV = 2, NFT_BOTH = 3 };
 
 /*
- * Replaces our tables by the ruleset; `present` are those that there are. EX_TEMPFAIL, without a
- * message: by now there are others. (Deleting what is not there would be no error, but costs a
- * grace period of the kernel's, some 10 ms.)
+ * Flags of a table: only the socket that made it may change it; it outlives that socket, and may
+ * then be taken over. Never the first alone: the table would vanish with the process, and everything
+ * would be open. Linux 6.9; the header of an older one lacks the second.
  */
-int nft_apply(
-	struct netlink *nl, const struct ruleset *r, const struct bytecode *code, unsigned present);
+enum { NFT_OWNER = 2, NFT_PERSIST = 4, NFT_HELD = NFT_OWNER | NFT_PERSIST };
+
+/*
+ * Replaces those of our tables that are in `which` by the ruleset's, with these flags; `present` are
+ * those that there are. EX_TEMPFAIL, without a message: by now there are others. (Deleting what is
+ * not there would be no error, but costs a grace period of the kernel's, some 10 ms.) NFT_NO_OWNER,
+ * without a message: the kernel does not know the flags.
+ */
+enum { NFT_NO_OWNER = -1 };
+struct nft_request {
+	unsigned which, present;
+	uint32_t flags;
+};
+int nft_apply(struct netlink *nl, const struct ruleset *r, const struct bytecode *code,
+	const struct nft_request *q);
+/* Takes over those of our tables that are in `which` and are nobody's, with what is in them. */
+int nft_adopt(struct netlink *nl, unsigned which);
 /* Deletes our tables that are in `present`. */
 int nft_remove(struct netlink *nl, unsigned present);
 

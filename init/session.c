@@ -8,7 +8,11 @@
 
 #include "init/dump.h"
 #include "init/message.h"
+#include "init/nft.h"
 #include "init/route.h"
+#include "rules/capture.h"
+
+enum { APPLY_TRIES = 5 };
 
 struct session session;
 
@@ -41,21 +45,28 @@ int session_open(struct session *s, bool filter)
 				   : code;
 }
 
-static int build(struct session *s, const struct options *o)
+int session_build(struct session *s, const struct options *o, const struct policy *policy)
 {
 	struct ruleset_config config = {
 		.secret = s->state.secret, .uid = o->uid, .port = o->port,
 		.egress_hook = o->egress_hook,
 	};
+	static struct ruleset next; /* a policy that there are no rules for changes nothing */
 	const char *why;
+
+	if (ruleset_init(&next, policy, &config, s->links.link, s->links.n, &why) != 0)
+		return message(EX_CONFIG, "policy: %s: [capture] %s", o->policy, why);
+	s->ruleset = next;
+	bytecode_fini(&s->bytecode);
+	bytecode_init(&s->bytecode, &s->ruleset);
+	return 0;
+}
+
+static int read_links(struct session *s)
+{
 	int err = link_list_read(&s->links, &s->route);
 
-	if (err != 0)
-		return message(EX_OSERR, "interfaces: %s", strerror(err));
-	err = ruleset_init(&s->ruleset, &s->policy, &config, s->links.link, s->links.n, &why);
-	if (err != 0)
-		return message(EX_CONFIG, "policy: %s: [capture] %s", o->policy, why);
-	return 0;
+	return err == 0 ? 0 : message(EX_OSERR, "interfaces: %s", strerror(err));
 }
 
 int session_begin(struct session *s, const struct options *o, bool filter)
@@ -70,9 +81,9 @@ int session_begin(struct session *s, const struct options *o, bool filter)
 	if (code == 0)
 		code = session_open(s, filter);
 	if (code == 0)
-		code = build(s, o);
-	if (code == 0 && filter)
-		bytecode_init(&s->bytecode, &s->ruleset);
+		code = read_links(s);
+	if (code == 0)
+		code = session_build(s, o, &s->policy);
 	return code;
 }
 
@@ -82,12 +93,10 @@ static int complain_read(const char *what, int err)
 		err == EPERM ? "needs CAP_NET_ADMIN" : strerror(err));
 }
 
-int session_read(struct session *s, struct present *p, bool compare, bool say)
+int session_read(struct session *s, struct present *p)
 {
 	int err = dump_tables(&s->filter, &p->tables);
 
-	if (err == 0 && compare)
-		err = dump_compare(&s->filter, &s->ruleset, &s->bytecode, say, &p->differences);
 	if (err == EOPNOTSUPP)
 		return message(EX_UNAVAILABLE, "the kernel lacks nf_tables (CONFIG_NF_TABLES)");
 	if (err != 0)
@@ -99,4 +108,97 @@ int session_read(struct session *s, struct present *p, bool compare, bool say)
 unsigned session_routes(const struct session *s)
 {
 	return s->ruleset.capture.method == POLICY_TPROXY ? route_needed() : 0;
+}
+
+int session_compare(struct session *s, struct present *p, compare_say *say)
+{
+	int code = session_read(s, p), err;
+
+	if (code != 0)
+		return code;
+	err = dump_compare(&s->filter, &s->ruleset, &s->bytecode, say, &p->wrong);
+	return err == 0 ? 0 : complain_read("nf_tables", err);
+}
+
+static uint32_t port_of(const struct session *s)
+{
+	return mnl_socket_get_portid(s->filter.socket);
+}
+
+/* Nobody can take a table that is another's, and what has no difference need not be touched. */
+int session_foreign(const struct session *s, const struct present *p)
+{
+	int pid;
+
+	for (int i = 0; i < 2; i++) {
+		uint32_t owner = p->tables.owner[i];
+
+		if (owner == 0 || owner == port_of(s))
+			continue;
+		pid = capture_holder(s->state.dir);
+		if (pid > 0)
+			return message(EX_NOPERM,
+				"process %d holds the rules (sluice-init hold): SIGHUP makes it "
+				"read the policy again, SIGTERM makes it let go", pid);
+		return message(EX_NOPERM, "table %s " RULESET_TABLE
+			": belongs to another process (netlink port %u)",
+			i == 0 ? "inet" : "netdev", owner);
+	}
+	return 0;
+}
+
+/* What is as it should be can be adopted; what is not, or can have no owner, is replaced. */
+static void divide(const struct session *s, const struct present *p, uint32_t flags,
+	struct nft_request *q, unsigned *adopt)
+{
+	*q = (struct nft_request){p->wrong.tables, p->tables.present, flags};
+	*adopt = 0;
+	for (int i = 0; i < 2 && flags == NFT_HELD; i++) {
+		unsigned bit = i == 0 ? NFT_INET : NFT_NETDEV;
+
+		if (!(p->tables.present & bit) || (q->which & bit) ||
+			p->tables.owner[i] == port_of(s))
+			continue;
+		if ((p->tables.flags[i] & NFT_HELD) == NFT_PERSIST)
+			*adopt |= bit;
+		else
+			q->which |= bit;
+	}
+}
+
+static int apply_tables(struct session *s, struct present *p, uint32_t flags)
+{
+	for (int tries = 0; tries < APPLY_TRIES; tries++) {
+		struct nft_request q;
+		unsigned adopt;
+		int code = 0;
+
+		divide(s, p, flags, &q, &adopt);
+		if (q.which != 0 || adopt != 0)
+			code = session_foreign(s, p);
+		if (code == 0 && q.which != 0)
+			code = nft_apply(&s->filter, &s->ruleset, &s->bytecode, &q);
+		if (code == 0 && adopt != 0)
+			code = nft_adopt(&s->filter, adopt);
+		if (code != EX_TEMPFAIL)
+			return code;
+		code = session_compare(s, p, NULL);
+		if (code != 0)
+			return code;
+	}
+	return message(EX_TEMPFAIL, "nf_tables: somebody else keeps changing our tables");
+}
+
+/* The routes come before the rules that need them; without those rules they do nothing. */
+int session_apply(struct session *s, struct present *p, uint32_t flags)
+{
+	unsigned wanted = session_routes(s), missing = wanted & ~p->routes;
+	int code = route_add(&s->route, missing);
+
+	if (code == 0)
+		code = apply_tables(s, p, flags);
+	if (code == 0)
+		return route_delete(&s->route, p->ours & ~wanted);
+	(void)route_delete(&s->route, missing);
+	return code;
 }

@@ -12,7 +12,7 @@
 #include "rules/policy.h"
 #include "tproxy/access.h"
 #include "tproxy/admin.h"
-#include "tproxy/notify.h"
+#include "rules/notify.h"
 #include "tproxy/option.h"
 #include "tproxy/worker.h"
 

@@ -194,7 +194,7 @@ def finds_a_rule_less(suite):
     rules = [(re.search(r'comment "(.*)"', rule).group(1), handle) for rule, handle in rules if "comment" in rule]
     same(len(rules) > 30, True, "rules")
     for number, (comment, _) in enumerate(rules):
-        current = [(table, chain, handle) for table, chain, handle in handles(pair)][number]
+        current = sorted(handles(pair), key=lambda found: found[0])[number]  # tables are listed by age
         pair.node.must(["nft", "delete", "rule", *current[0].split(), current[1], "handle", current[2]])
         done = pair.init("check")
         same(done.returncode, 1, f"check without {comment}")

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Readiness: the sd_notify protocol (NOTIFY_SOCKET), and --ready-fd (one newline, then close). */
-#ifndef SLUICE_TPROXY_NOTIFY_H
-#define SLUICE_TPROXY_NOTIFY_H
+#ifndef SLUICE_RULES_NOTIFY_H
+#define SLUICE_RULES_NOTIFY_H
 
 #include <stdint.h>
 

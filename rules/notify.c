@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Tells the supervisor how we are. */
-#include "tproxy/notify.h"
+#include "rules/notify.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -65,7 +65,7 @@ int notify_open(struct notify *n, int ready_fd)
 	return 0;
 }
 
-/* A supervisor that does not listen is no reason to stop proxying. */
+/* A supervisor that does not listen is no reason to stop. */
 static void say(const struct notify *n, const char *text, size_t len)
 {
 	if (n->socket >= 0)
