@@ -6,6 +6,9 @@ const struct command commands[] = {
 	{"apply", "", command_apply, "install the rules, or bring them up to date (the default)"},
 	{"check", "", command_check,
 	 "say what differs from the policy; exit status 1 if anything does"},
+	{"hold", "[-- PROGRAM [ARG]...]", command_hold,
+	 "apply, stay, and keep the rules; run PROGRAM under them"},
+	{"lockdown", "", command_lockdown, "close everything until apply; needs no policy"},
 	{"remove", "", command_remove, "take away what apply installed"},
 	{"print", "nft|iptables|ip6tables", command_print, "write the rules as text"},
 };

@@ -22,5 +22,7 @@ int command_apply(const struct options *o);  /* command_apply.c */
 int command_remove(const struct options *o);
 int command_check(const struct options *o);  /* command_check.c */
 int command_print(const struct options *o);  /* command_print.c */
+int command_hold(const struct options *o);   /* command_hold.c */
+int command_lockdown(const struct options *o); /* command_lockdown.c */
 
 #endif

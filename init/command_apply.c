@@ -11,8 +11,10 @@ int command_apply(const struct options *o)
 	struct session *s = &session;
 	struct present p = {0};
 	bool fresh;
-	int code = state_lock(o->state);
+	int code;
 
+	s->state.dir = o->state;
+	code = state_lock(&s->state);
 	if (code == 0)
 		code = session_begin(s, o, true);
 	if (code == 0)

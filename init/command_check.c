@@ -30,7 +30,7 @@ int command_check(const struct options *o)
 	code = session_compare(s, &p, say);
 	if (code != 0)
 		return code;
-	wrong = (wanted & ~p.routes) | (p.ours & ~wanted);
+	wrong = p.wrong.lockdown ? 0 : (wanted & ~p.routes) | (p.ours & ~wanted);
 	for (unsigned bit = 1; bit <= wrong; bit <<= 1)
 		if (wrong & bit)
 			printf("%s for table %d: %s\n", route_name(bit), CAPTURE_ROUTE_TABLE,

@@ -429,11 +429,25 @@ static void compare_chains(struct compare *c)
 	}
 }
 
+static bool is_lockdown(const struct kernel *k)
+{
+	for (size_t i = 0; i < k->chains.n; i++)
+		if (strcmp(chain_name(k, i), "lockdown") == 0)
+			return true;
+	return false;
+}
+
 struct compare_result compare_kernel(const struct ruleset *r, const struct bytecode *code,
 	struct kernel *k, compare_say *say)
 {
 	struct compare c = {.r = r, .code = code, .k = k, .say = say};
 
+	if (!r->lockdown && is_lockdown(k)) {
+		differ(&c, "lockdown: everything is closed until apply");
+		c.result.tables = NFT_BOTH;
+		c.result.lockdown = true;
+		return c.result;
+	}
 	compare_table(&c, NFT_INET, true, "inet");
 	compare_table(&c, NFT_NETDEV, r->n_links > 0, "netdev");
 	compare_chains(&c);

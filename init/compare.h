@@ -27,6 +27,7 @@ struct kernel {
 struct compare_result {
 	uint32_t differences;
 	unsigned tables;                /* which of our tables they are in */
+	bool lockdown;                  /* that is what there is instead of these rules */
 };
 /* Gets each difference as a sentence. */
 typedef void compare_say(const char *text);

@@ -35,6 +35,8 @@ struct batch {
 	const struct ruleset *r;
 	const struct bytecode *code;
 	uint32_t flags; /* of the tables that are made */
+	const struct learned *learned;
+	uint64_t now;
 	char *start, *at, *end;
 	uint32_t n;
 	struct part part[PARTS];
@@ -69,13 +71,15 @@ static size_t room_for(const struct ruleset *r)
 	return len;
 }
 
-static void batch_init(struct batch *b, const struct ruleset *r, const struct bytecode *code)
+static void batch_init(struct batch *b, const struct ruleset *r, const struct bytecode *code,
+	size_t n_learned)
 {
-	size_t len = room_for(r);
+	size_t len = room_for(r) + n_learned * ELEMENT_MAX;
 
 	b->r = r;
 	b->code = code;
 	b->flags = 0;
+	b->learned = NULL;
 	b->n = 0;
 	b->at = b->start = malloc(len);
 	if (b->start == NULL)
@@ -206,6 +210,39 @@ static int put_elements(struct batch *b, uint16_t id)
 	return 0;
 }
 
+static bool has_set(const struct ruleset *r, const char *name)
+{
+	for (int id = 0; id < SETS; id++)
+		if (r->sets[id].used && strcmp(r->sets[id].name, name) == 0)
+			return true;
+	return false;
+}
+
+/* What was learned outlives the table, in the same transaction. */
+static int put_learned(struct batch *b, bool v4)
+{
+	const char *name = v4 ? ELEMENT_SET4 : ELEMENT_SET6;
+	size_t n = b->learned != NULL && has_set(b->r, name) ? b->learned->n : 0;
+
+	for (size_t i = 0; i < n;) {
+		struct nlmsghdr *nlh = start(b, (struct part){PART_TABLE, NFPROTO_INET, 0},
+			NFT_MSG_NEWSETELEM, NLM_F_CREATE);
+		struct nlattr *list;
+
+		if (nlh == NULL)
+			return -1;
+		mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_TABLE, RULESET_TABLE);
+		mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, name);
+		list = mnl_attr_nest_start(nlh, NFTA_SET_ELEM_LIST_ELEMENTS);
+		for (; i < n && nlh->nlmsg_len < ELEMENTS_MAX; i++)
+			if (element_is_v4(&b->learned->entry[i]) == v4)
+				element_put(nlh, &b->learned->entry[i], b->now);
+		mnl_attr_nest_end(nlh, list);
+		finish(b, nlh);
+	}
+	return 0;
+}
+
 static int put_devices(struct nftnl_chain *c, const struct ruleset *r, bool upper)
 {
 	const char *devices[RULESET_LINKS + 1];
@@ -272,6 +309,8 @@ static int put_all(struct batch *b, uint8_t family)
 	for (uint16_t i = 0; i < SETS && family == NFPROTO_INET; i++)
 		if (b->r->sets[i].used && (put_set(b, i) != 0 || put_elements(b, i) != 0))
 			return -1;
+	if (family == NFPROTO_INET && (put_learned(b, true) != 0 || put_learned(b, false) != 0))
+		return -1;
 	for (uint16_t i = 0; i < CHAINS; i++)
 		if (b->r->chains[i].used && nft_family(i) == family && put_chain(b, i) != 0)
 			return -1;
@@ -414,8 +453,10 @@ int nft_apply(struct netlink *nl, const struct ruleset *r, const struct bytecode
 	unsigned gone = q->which & q->present;
 	int result;
 
-	batch_init(&batch, r, code);
+	batch_init(&batch, r, code, q->learned != NULL ? q->learned->n : 0);
 	batch.flags = q->flags;
+	batch.learned = q->learned;
+	batch.now = q->now;
 	if (put_edge(&batch, true) != 0 ||
 		((gone & NFT_INET) && put_no_table(&batch, NFPROTO_INET) != 0) ||
 		((wanted & NFT_INET) && put_all(&batch, NFPROTO_INET) != 0) ||
@@ -434,7 +475,7 @@ int nft_remove(struct netlink *nl, unsigned present)
 {
 	int code;
 
-	batch_init(&batch, NULL, NULL);
+	batch_init(&batch, NULL, NULL, 0);
 	if (put_edge(&batch, true) != 0 ||
 		((present & NFT_INET) && put_no_table(&batch, NFPROTO_INET) != 0) ||
 		((present & NFT_NETDEV) && put_no_table(&batch, NFPROTO_NETDEV) != 0) ||
@@ -449,7 +490,7 @@ int nft_adopt(struct netlink *nl, unsigned which)
 {
 	int code;
 
-	batch_init(&batch, NULL, NULL);
+	batch_init(&batch, NULL, NULL, 0);
 	batch.flags = NFT_HELD;
 	if (put_edge(&batch, true) != 0 ||
 		((which & NFT_INET) && put_table(&batch, NFPROTO_INET, NFT_MSG_NEWTABLE, 0) != 0) ||

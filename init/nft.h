@@ -12,6 +12,7 @@
 #include <stdbool.h>
 
 #include "init/bytecode.h"
+#include "init/element.h"
 #include "init/netlink.h"
 #include "init/ruleset.h"
 
@@ -35,6 +36,8 @@ enum { NFT_NO_OWNER = -1 };
 struct nft_request {
 	unsigned which, present;
 	uint32_t flags;
+	const struct learned *learned; /* put into the new table's sets, if it has them; or NULL */
+	uint64_t now;
 };
 int nft_apply(struct netlink *nl, const struct ruleset *r, const struct bytecode *code,
 	const struct nft_request *q);

@@ -13,7 +13,7 @@
 #include "init/message.h"
 #include "rules/capture.h"
 
-enum { OPTION_EGRESS = 256, OPTION_MARK, OPTION_VERSION };
+enum { OPTION_EGRESS = 256, OPTION_MARK, OPTION_OWNER, OPTION_VERSION };
 
 static const struct option long_options[] = {
 	{"policy", required_argument, NULL, 'p'},
@@ -22,6 +22,7 @@ static const struct option long_options[] = {
 	{"gid", required_argument, NULL, 'g'},
 	{"port", required_argument, NULL, 'P'},
 	{"no-egress-hook", no_argument, NULL, OPTION_EGRESS},
+	{"no-owner", no_argument, NULL, OPTION_OWNER},
 	{"mark", required_argument, NULL, OPTION_MARK},
 	{"help", no_argument, NULL, 'h'},
 	{"version", no_argument, NULL, OPTION_VERSION},
@@ -32,7 +33,7 @@ static int usage(FILE *out)
 {
 	fputs("usage: " MESSAGE_PROGRAM " [COMMAND] [OPTION]...\n\n", out);
 	for (size_t i = 0; i < command_count; i++)
-		fprintf(out, "  %-6s %-23s %s\n", commands[i].name, commands[i].arguments,
+		fprintf(out, "  %-8s %-23s %s\n", commands[i].name, commands[i].arguments,
 			commands[i].help);
 	fprintf(out,
 	        "\n  -p, --policy FILE  the compiled policy\n"
@@ -40,6 +41,7 @@ static int usage(FILE *out)
 	        "  --uid N, --gid N   the proxy's user and group (%d, %d)\n"
 	        "  --port N           the proxy's port (%d)\n"
 	        "  --no-egress-hook   apply, check, print: leave packet sockets unwatched\n"
+	        "  --no-owner         hold: watch the tables, but leave them open to others\n"
 	        "  --mark HEX         print: with this mark\n"
 	        "  --help, --version\n",
 	        CONFIG_PROXY_UID, CONFIG_PROXY_GID, CONFIG_PROXY_PORT);
@@ -89,6 +91,7 @@ static int take_option(struct options *o, int option)
 		o->port = code == 0 ? (uint16_t)v : 0;
 		return code;
 	case OPTION_EGRESS: o->egress_hook = false; return 0;
+	case OPTION_OWNER: o->owner = false; return 0;
 	case OPTION_MARK: return read_mark(o, optarg);
 	default: return usage(stderr);
 	}
@@ -108,7 +111,7 @@ int option_parse(struct options *o, const struct command **command, int argc, ch
 
 	*o = (struct options){
 		.state = CONFIG_STATE_DIR, .uid = CONFIG_PROXY_UID, .gid = CONFIG_PROXY_GID,
-		.port = CONFIG_PROXY_PORT, .egress_hook = true,
+		.port = CONFIG_PROXY_PORT, .egress_hook = true, .owner = true,
 	};
 	while ((option = getopt_long(argc, argv, "p:", long_options, NULL)) != -1) {
 		if (option == 'h')
@@ -124,6 +127,10 @@ int option_parse(struct options *o, const struct command **command, int argc, ch
 		return message(EX_USAGE, "%s: unknown command", argv[optind - 1]);
 	if ((*command)->function == command_print && optind < argc)
 		o->form = argv[optind++];
+	if ((*command)->function == command_hold && optind < argc) {
+		o->program = &argv[optind];
+		optind = argc;
+	}
 	if (optind < argc)
 		return message(EX_USAGE, "%s: one argument too many", argv[optind]);
 	return -1;

@@ -10,9 +10,10 @@
 
 struct options {
 	const char *policy, *state, *form;
+	char *const *program;
 	uint32_t uid, gid, mark;
 	uint16_t port;
-	bool has_mark, egress_hook;
+	bool has_mark, egress_hook, owner;
 };
 
 /*

@@ -45,6 +45,8 @@ static const struct chain chains[CHAINS] = {
 	[CHAIN_INPUT] = {.name = "input", .hook = NF_INET_LOCAL_IN, .priority = 0},
 	[CHAIN_EGRESS] = {.name = "egress", .hook = NF_NETDEV_EGRESS, .drop = true},
 	[CHAIN_EGRESS_UPPER] = {.name = "egress_upper", .hook = NF_NETDEV_EGRESS, .drop = true},
+	[CHAIN_LOCKDOWN] = {.name = "lockdown", .hook = NF_INET_POST_ROUTING, .priority = 300,
+			    .drop = true},
 };
 
 bool chain_is_netdev(enum chain_id chain)
@@ -362,5 +364,27 @@ int ruleset_init(struct ruleset *r, const struct policy *p, const struct ruleset
 		*why = "exclude-interfaces: must name some of more than 256 interfaces";
 		return -1;
 	}
+	return 0;
+}
+
+/* What is forwarded passes postrouting too. */
+int ruleset_lockdown(struct ruleset *r, const struct link *links, uint32_t n_links, bool egress_hook)
+{
+	memset(r, 0, sizeof(*r));
+	memcpy(r->sets, sets, sizeof(sets));
+	memcpy(r->chains, chains, sizeof(chains));
+	r->lockdown = true;
+	ADD(r, CHAIN_LOCKDOWN, "loopback", NAMED(OIFNAME, "lo"), JUST(ACCEPT));
+	ADD(r, CHAIN_LOCKDOWN, "all else", JUST(COUNTER), JUST(DROP));
+	if (!egress_hook || n_links == 0)
+		return 0;
+	if (n_links > RULESET_LINKS)
+		return -1;
+	for (uint32_t i = 0; i < n_links; i++) {
+		r->links[i] = links[i];
+		r->links[i].upper = false;
+	}
+	r->n_links = n_links;
+	ADD(r, CHAIN_EGRESS, "all", JUST(COUNTER), JUST(DROP));
 	return 0;
 }

@@ -39,7 +39,7 @@ enum { RULESET_LINKS = 256 }; /* the kernel's limit for one chain */
 enum chain_id {
 	CHAIN_PASS, /* before those that jump to it */
 	CHAIN_GUARD, CHAIN_OWN, CHAIN_CAPTURE, CHAIN_REFUSE, CHAIN_INBOUND, CHAIN_DIVERT,
-	CHAIN_INPUT, CHAIN_EGRESS, CHAIN_EGRESS_UPPER, CHAINS,
+	CHAIN_INPUT, CHAIN_EGRESS, CHAIN_EGRESS_UPPER, CHAIN_LOCKDOWN, CHAINS,
 };
 enum chain_type { CHAIN_FILTER, CHAIN_ROUTE, CHAIN_NAT };
 enum { CHAIN_NO_HOOK = -1 };
@@ -82,6 +82,7 @@ struct link {
 };
 
 struct ruleset {
+	bool lockdown;
 	const struct policy *policy;
 	struct policy_capture capture;
 	struct set sets[SETS];
@@ -103,6 +104,12 @@ struct ruleset_config {
  */
 int ruleset_init(struct ruleset *r, const struct policy *p, const struct ruleset_config *config,
 	const struct link *links, uint32_t n_links, const char **why);
+
+/*
+ * Closes everything but lo, with no policy: nothing leaves this node, nor is anything forwarded, not
+ * even ARP. 0, or -1: more interfaces than there can be egress chains for.
+ */
+int ruleset_lockdown(struct ruleset *r, const struct link *links, uint32_t n_links, bool egress_hook);
 
 bool chain_is_netdev(enum chain_id chain);
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "init/child.h"
 #include "init/dump.h"
 #include "init/message.h"
 #include "init/nft.h"
@@ -73,7 +74,9 @@ int session_begin(struct session *s, const struct options *o, bool filter)
 {
 	int code = open_policy(s, o);
 
-	s->state = (struct state){.dir = o->state, .uid = o->uid, .gid = o->gid};
+	s->state.dir = o->state;
+	s->state.uid = o->uid;
+	s->state.gid = o->gid;
 	if (code == 0 && o->has_mark)
 		s->state.secret = o->mark;
 	else if (code == 0)
@@ -151,7 +154,10 @@ int session_foreign(const struct session *s, const struct present *p)
 static void divide(const struct session *s, const struct present *p, uint32_t flags,
 	struct nft_request *q, unsigned *adopt)
 {
-	*q = (struct nft_request){p->wrong.tables, p->tables.present, flags};
+	*q = (struct nft_request){
+		.which = p->wrong.tables, .present = p->tables.present, .flags = flags,
+		.learned = s->learned, .now = child_clock(),
+	};
 	*adopt = 0;
 	for (int i = 0; i < 2 && flags == NFT_HELD; i++) {
 		unsigned bit = i == 0 ? NFT_INET : NFT_NETDEV;
@@ -192,7 +198,8 @@ static int apply_tables(struct session *s, struct present *p, uint32_t flags)
 /* The routes come before the rules that need them; without those rules they do nothing. */
 int session_apply(struct session *s, struct present *p, uint32_t flags)
 {
-	unsigned wanted = session_routes(s), missing = wanted & ~p->routes;
+	unsigned wanted = s->ruleset.lockdown ? p->ours : session_routes(s);
+	unsigned missing = wanted & ~p->routes;
 	int code = route_add(&s->route, missing);
 
 	if (code == 0)

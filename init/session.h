@@ -22,6 +22,7 @@ struct session {
 	struct ruleset ruleset;
 	struct bytecode bytecode;
 	struct state state;
+	const struct learned *learned; /* what outlives the tables, or NULL */
 };
 extern struct session session;
 

@@ -55,19 +55,25 @@ int state_read(struct state *s)
 	return 0;
 }
 
-int state_lock(const char *dir)
+int state_lock(struct state *s)
 {
-	int fd;
+	const char *dir = s->dir;
 
 	if (mkdir(dir, 0755) != 0 && errno != EEXIST)
 		return message(EX_CANTCREAT, "%s: %s", dir, strerror(errno));
-	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
+	s->lock = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (s->lock < 0)
 		return message(EX_CANTCREAT, "%s: %s", dir, strerror(errno));
-	while (flock(fd, LOCK_EX) != 0)
+	while (flock(s->lock, LOCK_EX) != 0)
 		if (errno != EINTR)
 			return message(EX_IOERR, "%s: cannot be locked: %s", dir, strerror(errno));
 	return 0;
+}
+
+void state_unlock(struct state *s)
+{
+	(void)close(s->lock);
+	s->lock = -1;
 }
 
 int state_write(struct state *s)

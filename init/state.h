@@ -14,6 +14,7 @@ struct state {
 	uint32_t uid, gid; /* the proxy's */
 	uint32_t secret;
 	bool kept;         /* the secret is in the file, and the file is the proxy's */
+	int lock;          /* state_lock's */
 };
 
 /* Reads the secret, or draws one. 0, or a sysexits code after a message (no randomness to be had).
@@ -21,9 +22,10 @@ struct state {
 int state_read(struct state *s);
 /*
  * Makes the directory if there is none, and waits until no other run of this program holds it; it
- * is held until the program ends. The same.
+ * is held until state_unlock or the end of the program. The same.
  */
-int state_lock(const char *dir);
+int state_lock(struct state *s);
+void state_unlock(struct state *s);
 /* Writes the secret. The same. */
 int state_write(struct state *s);
 /* Deletes the file; that there is none is no error. The same. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* init/nft.c: the batch, byte by byte, and what is made of the kernel's answers. */
-/* LINK: init/bytecode.c init/expression.c init/ruleset.c init/set.c init/netlink.c init/message.c rules/addr.c */
+/* LINK: init/bytecode.c init/element.c init/expression.c init/ruleset.c init/set.c init/netlink.c init/message.c rules/addr.c */
 #include "init/nft.c"
 
 #include <stdlib.h>
@@ -22,7 +22,7 @@ static void make(unsigned present)
 	assert_int_equal(ruleset_init(&ruleset, NULL, &config, one_link, 1, &why), 0);
 	bytecode_init(&bytecode, &ruleset);
 	batch_fini(&batch);
-	batch_init(&batch, &ruleset, &bytecode);
+	batch_init(&batch, &ruleset, &bytecode, 0);
 	assert_int_equal(put_edge(&batch, true), 0);
 	if (present & NFT_INET)
 		assert_int_equal(put_no_table(&batch, NFPROTO_INET), 0);
