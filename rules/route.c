@@ -165,7 +165,7 @@ void route_find(const struct policy *p, const struct route_query *q, struct rout
 		else if ((tcp_flags & ~POLICY_PORT_TCP) == 0 && route_server_first(q->port))
 			refuse(p, why_address(p, &q->dst), r);
 		else
-			r->verdict = ROUTE_SNIFF;
+			*r = (struct route){.verdict = ROUTE_SNIFF};
 		return;
 	}
 	if (!find_said(p, q, r, &why) && !find_rest(p, q, info, r))

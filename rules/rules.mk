@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 # sluice-rules, for the build host. The reader is what the device programs link too.
 
-READER_SRC   := $(patsubst %,rules/%.c,addr addr_class capture capture_order crc32c name notify policy \
-                route verify verify_record verify_table)
+READER_SRC   := $(patsubst %,rules/%.c,addr addr_class capture capture_order crc32c lookup name notify \
+                policy route verify verify_record verify_table)
 COMPILER_SRC := $(filter-out $(READER_SRC),$(wildcard rules/*.c))
 RULES_SRC    := $(READER_SRC) $(COMPILER_SRC)
 

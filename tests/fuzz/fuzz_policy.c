@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Any bytes as a compiled policy, length and checksum put right; look-ups in what is accepted. */
 /* LINK: rules/verify.c rules/verify_record.c rules/verify_table.c rules/crc32c.c rules/name.c */
-/* LINK: rules/addr.c rules/addr_class.c rules/capture.c rules/route.c */
+/* LINK: rules/addr.c rules/addr_class.c rules/capture.c rules/lookup.c rules/route.c */
 #include "rules/crc32c.h"
+#include "rules/lookup.h"
 #include "rules/policy.c"
 #include "rules/route.h"
 #include "tests/fuzz/fuzz.h"
@@ -101,6 +102,7 @@ static void take_service(const struct policy *p, uint32_t i)
 	take_text(s.name);
 	take_strings(p, s.export_to);
 	take_cidrs(p, s.cidrs);
+	take_cidrs(p, s.clients);
 	if (s.first_host)
 		sink += s.first_host[s.first_host[0]];
 	for (uint32_t k = 0; k < s.ports.n; k++) {
@@ -120,6 +122,23 @@ static void take_services(const struct policy *p, struct policy_list list)
 		must(policy_item(list, i) < p->n[FORMAT_SERVICES]);
 }
 
+static void look_up(const struct policy *p, const char *name, const struct addr *client)
+{
+	struct lookup_cursor at = { 0, 0 }, udp = { 0, 0 };
+	struct addr a;
+	uint32_t service, n = 0;
+	uint16_t port;
+	struct lookup l;
+
+	lookup_find(p, name, strlen(name), client, &l);
+	must(l.reason != ROUTE_WHY_NONE);
+	must(l.reason != ROUTE_WHY_NAME || policy_service_serves(p, l.service, client));
+	while (n++ < 64 && lookup_address(p, &l, &at, &a))
+		must(l.verdict == LOOKUP_FIXED || l.verdict == LOOKUP_SYNTHETIC);
+	while (lookup_udp(p, &l, &udp, &service, &port))
+		must(port > 0 && l.verdict == LOOKUP_RESOLVE && policy_service_serves(p, service, client));
+}
+
 static void ask(const struct policy *p, const char *name, const struct addr *a, uint16_t port)
 {
 	const uint8_t *key;
@@ -132,11 +151,13 @@ static void ask(const struct policy *p, const char *name, const struct addr *a, 
 		take_services(p, list);
 		must(key && key[0] <= NAME_MAX_LEN + 1 && ++steps < 300);
 	}
+	if (name)
+		look_up(p, name, a);
 	take_services(p, policy_find_addr(p, a));
 	take_services(p, policy_find_port(p, port).services);
 	for (int seen = ROUTE_SEEN_NOTHING; seen <= ROUTE_SEEN_OTHER; seen++) {
 		const struct route_query q = {
-			.dst = *a, .port = port, .seen = (enum route_seen)seen,
+			.src = *a, .dst = *a, .port = port, .seen = (enum route_seen)seen,
 			.name = name, .name_len = name ? strlen(name) : 0, .host = name ? NULL : a,
 		};
 

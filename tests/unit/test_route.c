@@ -416,6 +416,91 @@ static void test_target(void **state)
 	compiled_fini(&c);
 }
 
+/* ---- clients ---- */
+
+enum { ONE, OTHER_SUFFIX, PORT_ONE, TWO, VIP_ONE };
+
+static void clients_model(struct model *m)
+{
+	struct model_service *s;
+
+	model_init(m);
+	s = push_service(m, "one", POLICY_DNS);
+	push_host(&s->hosts, "www.a.test");
+	push_port(&s->ports, POLICY_PROTO_HTTP, 80, 80);
+	push_cidr(&s->clients, "192.168.1.0/24");
+	push_cidr(&s->clients, "2001:db8:1::/48");
+	s = push_service(m, "two", POLICY_DNS);
+	push_host(&s->hosts, "www.a.test");
+	push_port(&s->ports, POLICY_PROTO_HTTP, 80, 8080);
+	push_cidr(&s->clients, "192.168.2.7");
+	s = push_service(m, "other-suffix", POLICY_DNS);
+	push_host(&s->hosts, "*.a.test");
+	push_port(&s->ports, POLICY_PROTO_HTTP, 80, 80);
+	push_cidr(&s->clients, "192.168.3.0/24");
+	s = push_service(m, "port-one", POLICY_STATIC);
+	push_host(&s->hosts, "port.test");
+	push_port(&s->ports, POLICY_PROTO_TCP, 9000, 9000);
+	push_cidr(&s->clients, "192.168.1.0/24");
+	s = push_service(m, "vip-one", POLICY_STATIC);
+	push_host(&s->hosts, "vip.test");
+	push_port(&s->ports, POLICY_PROTO_TCP, 9001, 9001);
+	push_cidr(&s->addresses, "192.0.2.9");
+	push_cidr(&s->clients, "192.168.1.0/24");
+}
+
+static void test_clients(void **state)
+{
+	static const struct {
+		const char *src, *dst;
+		uint16_t port;
+		enum route_seen seen;
+		const char *name;
+		int service; /* -1: denied for the reason */
+		enum route_reason reason;
+	} asked[] = {
+		{"192.168.1.5", "8.8.8.8", 80, ROUTE_SEEN_HTTP, "www.a.test", ONE, ROUTE_WHY_NAME},
+		{"2001:db8:1::5", "8.8.8.8", 80, ROUTE_SEEN_HTTP, "www.a.test", ONE,
+		 ROUTE_WHY_NAME},
+		{"192.168.2.7", "8.8.8.8", 80, ROUTE_SEEN_HTTP, "www.a.test", TWO, ROUTE_WHY_NAME},
+		{"192.168.2.8", "8.8.8.8", 80, ROUTE_SEEN_HTTP, "www.a.test", -1,
+		 ROUTE_WHY_OTHER_CLIENT},
+		{"192.168.3.1", "8.8.8.8", 80, ROUTE_SEEN_HTTP, "www.a.test", OTHER_SUFFIX,
+		 ROUTE_WHY_NAME},
+		{"::", "8.8.8.8", 80, ROUTE_SEEN_HTTP, "www.a.test", -1, ROUTE_WHY_OTHER_CLIENT},
+		{"192.168.2.8", "8.8.8.8", 80, ROUTE_SEEN_HTTP, "b.test", -1, ROUTE_WHY_UNLISTED},
+		{"192.168.1.5", "8.8.8.8", 9000, ROUTE_SEEN_NOTHING, NULL, PORT_ONE,
+		 ROUTE_WHY_PORT},
+		{"192.168.2.5", "8.8.8.8", 9000, ROUTE_SEEN_OTHER, NULL, -1,
+		 ROUTE_WHY_OTHER_CLIENT},
+		{"192.168.1.5", "192.0.2.9", 9001, ROUTE_SEEN_NOTHING, NULL, VIP_ONE,
+		 ROUTE_WHY_ADDRESS},
+		{"192.168.2.5", "192.0.2.9", 9001, ROUTE_SEEN_OTHER, NULL, -1,
+		 ROUTE_WHY_OTHER_CLIENT},
+	};
+	struct compiled c;
+
+	(void)state;
+	clients_model(&c.model);
+	compile(&c);
+	for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
+		struct route_query q = {.src = addr_of(asked[i].src),
+					.dst = addr_of(asked[i].dst),
+					.port = asked[i].port,
+					.seen = asked[i].seen,
+					.name = asked[i].name};
+		struct route r;
+
+		q.name_len = q.name != NULL ? strlen(q.name) : 0;
+		route_find(&c.policy, &q, &r);
+		if (r.reason != asked[i].reason ||
+		    (r.verdict == ROUTE_SERVICE ? (int)r.service : -1) != asked[i].service)
+			fail_msg("row %zu: verdict %d %s, service %u", i, r.verdict,
+				 route_reason_code(r.reason), r.service);
+	}
+	compiled_fini(&c);
+}
+
 /* With nothing in the policy, everything is refused. */
 static void test_empty(void **state)
 {
@@ -463,6 +548,7 @@ int main(void)
 		cmocka_unit_test(test_rows_allow_any),
 		cmocka_unit_test(test_rows_audit),
 		cmocka_unit_test(test_target),
+		cmocka_unit_test(test_clients),
 		cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_words),
 	};
