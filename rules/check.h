@@ -26,6 +26,7 @@ struct check {
 };
 void check_service(struct check *c, const struct model_service *s, const struct source_marks *marks); /* check_service.c */
 void check_conflicts(struct check *c);  /* check_service.c */
+void check_udp(struct check *c, const struct model_service *s, const struct source_marks *marks);     /* check_udp.c */
 void check_capture(struct check *c);    /* check_capture.c */
 void check_gateways(struct check *c);   /* check_gateway.c */
 void check_routes(struct check *c);     /* check_route.c; settles destinations that may be a gateway or a host */

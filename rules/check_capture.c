@@ -40,6 +40,9 @@ static void check_scope(struct check *c)
 static void check_exempt(struct check *c, const struct model_ranges *list, const char *key,
 			 const char *noun, uint32_t proxy)
 {
+	if (list->n > 0 && c->model->capture.scope == POLICY_SCOPE_ROUTER)
+		diag_warning(c->diag, list->v[0].at,
+			     "%s: scope = router leaves the processes here alone: of no effect", key);
 	const struct model_range *root = find_range(list, 0), *own = find_range(list, proxy);
 
 	if (root != NULL)
@@ -145,6 +148,12 @@ static void check_actions(struct check *c)
 	if (k->dns == POLICY_ALLOW)
 		diag_warning(c->diag, source_at(marks, KEY_DNS),
 			     "dns = allow: anything can be tunnelled in queries and answers");
+	if (k->tamper == POLICY_TAMPER_LOG)
+		diag_warning(c->diag, source_at(marks, KEY_TAMPER),
+			     "tamper = log: what another process does to the rules stays done");
+	if ((k->accept & POLICY_ACCEPT_PACKET_SOCKETS) != 0)
+		diag_warning(c->diag, source_at(marks, KEY_ACCEPT),
+			     "accept = packet-sockets: where they cannot be closed, whatever has CAP_NET_RAW gets past the proxy");
 }
 
 void check_capture(struct check *c)

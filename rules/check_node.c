@@ -6,29 +6,11 @@
 
 #define NOT_YET "the proxy of this version cannot do that"
 
-static void check_capture_node(struct check *c)
-{
-	const struct model_capture *k = &c->model->capture;
-	const struct source_marks *marks = &c->source->capture;
-
-	if (k->scope != POLICY_SCOPE_POD)
-		diag_error(c->diag, source_at(marks, KEY_SCOPE),
-			   "scope = %s captures forwarded traffic: " NOT_YET,
-			   k->scope == POLICY_SCOPE_BOTH ? "both" : "router");
-	if (k->dns == POLICY_CAPTURE)
-		diag_error(c->diag, source_at(marks, KEY_DNS),
-			   "dns = capture answers DNS from the policy: " NOT_YET);
-}
-
 static void check_protocols(struct check *c, const struct model_service *s)
 {
 	for (size_t i = 0; i < s->ports.n; i++) {
 		const struct model_port *p = &s->ports.v[i];
 
-		if (p->protocol == POLICY_PROTO_UDP)
-			diag_error(c->diag, p->at,
-				   "service %s: udp:%u lets UDP out by service: " NOT_YET, s->name,
-				   p->number);
 		if (p->protocol == POLICY_PROTO_HTTP2 || p->protocol == POLICY_PROTO_GRPC)
 			diag_error(c->diag, p->at,
 				   "service %s: %s:%u forwards HTTP/2 in the clear: " NOT_YET,
@@ -60,7 +42,6 @@ void check_node(struct check *c, const char *node)
 		check_gateway_node(c, node);
 		return;
 	}
-	check_capture_node(c);
 	for (size_t i = 0; i < m->services.n; i++)
 		if (c->used[i])
 			check_protocols(c, &m->services.v[i]);

@@ -22,9 +22,10 @@ static bool is_name_kind(enum policy_protocol p)
 	return p != POLICY_PROTO_AUTO && (policy_protocol_is_http(p) || policy_protocol_is_tls(p));
 }
 
+/* UDP has no need of names: it goes where the client sends it. */
 static bool is_not_name_kind(enum policy_protocol p)
 {
-	return !is_name_kind(p);
+	return !is_name_kind(p) && p != POLICY_PROTO_UDP;
 }
 
 static void check_hosts(struct check *c, const struct model_service *s,
@@ -99,6 +100,34 @@ static void check_export(struct check *c, const struct model_service *s,
 		diag_error(c->diag, source_at(marks, KEY_EXPORT_TO),
 			   "service %s: export-to: \".\" and %s are the same namespace", s->name,
 			   c->model->namespace_);
+}
+
+static void check_clients(struct check *c, const struct model_service *s,
+			  const struct source_marks *marks)
+{
+	char text[ADDR_TEXT];
+
+	if (marks->line[KEY_CLIENTS] == 0)
+		return;
+	if (s->clients.n == 0 && !source_is_bad(marks, KEY_CLIENTS))
+		diag_error(c->diag, source_at(marks, KEY_CLIENTS),
+			   "service %s: clients is empty, so nobody could use it; without the key all may",
+			   s->name);
+	for (size_t i = 1; i < s->clients.n; i++)
+		for (size_t j = 0; j < i; j++) {
+			const struct model_cidr *a = &s->clients.v[i], *b = &s->clients.v[j];
+
+			if (a->cidr.bits != b->cidr.bits ||
+			    !addr_equal(&a->cidr.addr, &b->cidr.addr))
+				continue;
+			diag_error(c->diag, a->at, "service %s: clients: %s is listed twice",
+				   s->name, cidr_format(&a->cidr, text));
+			break;
+		}
+	if (c->model->capture.scope == POLICY_SCOPE_POD)
+		diag_warning(c->diag, source_at(marks, KEY_CLIENTS),
+			     "service %s: clients: with scope = pod the only clients are this machine's own addresses",
+			     s->name);
 }
 
 static void check_addresses(struct check *c, const struct model_service *s)
@@ -251,6 +280,8 @@ void check_service(struct check *c, const struct model_service *s, const struct 
 	check_hosts(c, s, marks);
 	check_ports(c, s, marks);
 	check_export(c, s, marks);
+	check_clients(c, s, marks);
+	check_udp(c, s, marks);
 	if (!source_is_bad(marks, KEY_RESOLUTION)) {
 		check_addresses(c, s);
 		for (size_t i = 0; i < s->endpoints.n; i++)

@@ -127,6 +127,49 @@ struct claim {
 	size_t entry;
 };
 
+/* Whether some source address may use both services. */
+static bool share_clients(const struct model_service *a, const struct model_service *b)
+{
+	if (a->clients.n == 0 || b->clients.n == 0)
+		return true;
+	for (size_t i = 0; i < a->clients.n; i++)
+		for (size_t j = 0; j < b->clients.n; j++) {
+			const struct cidr *x = &a->clients.v[i].cidr, *y = &b->clients.v[j].cidr;
+
+			if (cidr_contains(x, &y->addr) || cidr_contains(y, &x->addr))
+				return true;
+		}
+	return false;
+}
+
+static bool has_port(const struct model_service *s, const struct model_port *p)
+{
+	for (size_t i = 0; i < s->ports.n; i++)
+		if (s->ports.v[i].number == p->number &&
+		    (s->ports.v[i].protocol == POLICY_PROTO_UDP) ==
+			    (p->protocol == POLICY_PROTO_UDP))
+			return true;
+	return false;
+}
+
+/*
+ * The first entry from i on with the port, of a service that shares clients with entry `end`'s;
+ * `end` when there is none before it.
+ */
+static size_t find_rival(const struct hosts *h, const struct model *m, size_t i, size_t end,
+			 const struct model_port *p)
+{
+	const struct model_service *service = &m->services.v[h->v[end].service];
+
+	for (; i != end; i = h->v[i].next - 1) {
+		const struct model_service *other = &m->services.v[h->v[i].service];
+
+		if (other != service && has_port(other, p) && share_clients(other, service))
+			break;
+	}
+	return i;
+}
+
 static void check_ports(const struct hosts *h, struct source *s, size_t i, size_t run,
 			struct claim (*claims)[65536])
 {
@@ -137,15 +180,18 @@ static void check_ports(const struct hosts *h, struct source *s, size_t i, size_
 	for (size_t j = 0; j < service->ports.n; j++) {
 		const struct model_port *p = &service->ports.v[j];
 		struct claim *c = &claims[p->protocol == POLICY_PROTO_UDP][p->number];
-		const struct hosts_entry *other = &h->v[c->entry];
+		const struct hosts_entry *other;
 		struct model_at at;
+		size_t rival;
 
 		if (c->run != run) {
 			*c = (struct claim){ run, i };
 			continue;
 		}
-		if (other->service == e->service)
+		rival = find_rival(h, &s->model, c->entry, i, p);
+		if (rival == i)
 			continue;
+		other = &h->v[rival];
 		at = source_host_at(s, other->host);
 		diag_error(&s->diag, source_host_at(s, e->host),
 			   "service %s: host %s with port %u is already in service %s, %s:%d",

@@ -5,7 +5,7 @@
 /* LINK: rules/check_node.c rules/check_route.c rules/check_service.c rules/hosts.c rules/emit.c */
 /* LINK: rules/host_table.c rules/address_table.c rules/port_table.c rules/pool.c rules/name.c */
 /* LINK: rules/addr.c rules/addr_class.c rules/crc32c.c rules/policy.c rules/capture.c */
-/* LINK: rules/verify.c rules/verify_record.c rules/verify_table.c */
+/* LINK: rules/verify.c rules/verify_record.c rules/verify_table.c rules/check_udp.c */
 #include "rules/check.h"
 #include "rules/ini.c"
 #include "tests/fuzz/fuzz.h"
@@ -60,6 +60,7 @@ static void free_service(struct model_service *s)
 	free(s->ports.v);
 	free(s->export_to.v);
 	free(s->addresses.v);
+	free(s->clients.v);
 	free(s->endpoints.v);
 }
 
