@@ -13,12 +13,14 @@
 #include <linux/netfilter/nf_conntrack_tuple_common.h>
 #include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter/nf_tables.h>
+#include <linux/rtnetlink.h>
 
 #include "init/message.h"
 
 /* What lies where in a packet (RFC 791, 8200, 9293, 768; Ethernet II). */
 enum {
-	OFFSET_DADDR4 = 16, OFFSET_HOPLIMIT = 7, OFFSET_DADDR6 = 24, OFFSET_DPORT = 2,
+	OFFSET_SADDR4 = 12, OFFSET_DADDR4 = 16, OFFSET_HOPLIMIT = 7, OFFSET_SADDR6 = 8,
+	OFFSET_DADDR6 = 24, OFFSET_DPORT = 2,
 	OFFSET_TCP_FLAGS = 13, OFFSET_ICMPV6_TYPE = 0, OFFSET_ETHER_TYPE = 12,
 	FLAG_FIN = 1, FLAG_SYN = 2, FLAG_RST = 4, FLAG_ACK = 16,
 	LINK_ETHERNET = 1, ETHER_ARP = 0x0806,
@@ -56,14 +58,20 @@ static void load_ct(struct nftnl_rule *rule, uint32_t key)
 	nftnl_expr_set_u32(e, NFTNL_EXPR_CT_DREG, NFT_REG_1);
 }
 
-static void load_payload(struct nftnl_rule *rule, uint32_t base, uint32_t offset, uint32_t len)
+static void load_payload_to(struct nftnl_rule *rule, uint32_t base, uint32_t offset, uint32_t len,
+	uint32_t reg)
 {
 	struct nftnl_expr *e = expr(rule, "payload");
 
 	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_BASE, base);
 	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_OFFSET, offset);
 	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_LEN, len);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_DREG, NFT_REG_1);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_DREG, reg);
+}
+
+static void load_payload(struct nftnl_rule *rule, uint32_t base, uint32_t offset, uint32_t len)
+{
+	load_payload_to(rule, base, offset, len, NFT_REG_1);
 }
 
 static void compare(struct nftnl_rule *rule, bool not, const void *data, size_t len)
@@ -111,8 +119,9 @@ static void any_of(struct nftnl_rule *rule, uint32_t bits)
 	compare_u32(rule, true, 0);
 }
 
-static void look_up(struct nftnl_rule *rule, const struct ruleset *r, uint32_t set)
+static void look_up(struct nftnl_rule *rule, const struct ruleset *r, const struct item *i)
 {
+	const uint32_t set = i->value;
 	struct nftnl_expr *e;
 
 	/* Intervals need an order that memcmp understands. */
@@ -126,7 +135,7 @@ static void look_up(struct nftnl_rule *rule, const struct ruleset *r, uint32_t s
 	}
 	e = expr(rule, "lookup");
 	nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_SREG, NFT_REG_1);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_FLAGS, 0);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_FLAGS, i->not ? NFT_LOOKUP_F_INV : 0);
 	if (nftnl_expr_set_str(e, NFTNL_EXPR_LOOKUP_SET, r->sets[set].name) != 0)
 		message_out_of_memory();
 }
@@ -172,14 +181,73 @@ static void name(struct nftnl_rule *rule, uint32_t key, const struct item *i)
 	compare(rule, i->not, text, sizeof(text));
 }
 
-static void daddr(struct nftnl_rule *rule, const struct ruleset *r, uint32_t set, bool v4)
+static void of_protocol(struct nftnl_rule *rule, bool not, uint8_t protocol)
 {
+	load_meta(rule, NFT_META_L4PROTO);
+	compare_u8(rule, not, protocol);
+}
+
+static void daddr(struct nftnl_rule *rule, const struct ruleset *r, const struct item *i)
+{
+	bool v4 = i->kind == ITEM_DADDR4_IN;
+
 	of_family(rule, v4 ? NFPROTO_IPV4 : NFPROTO_IPV6);
 	if (v4)
 		load_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, OFFSET_DADDR4, 4);
 	else
 		load_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, OFFSET_DADDR6, 16);
-	look_up(rule, r, set);
+	look_up(rule, r, i);
+}
+
+static void load_saddr(struct nftnl_rule *rule, bool v4)
+{
+	load_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, v4 ? OFFSET_SADDR4 : OFFSET_SADDR6,
+		v4 ? 4 : 16);
+}
+
+/* A concatenation lies in registers one behind the other; the kernel names the aligned ones so. */
+static void udp(struct nftnl_rule *rule, const struct ruleset *r, const struct item *i)
+{
+	bool v4 = i->kind == ITEM_UDP4_IN;
+
+	of_family(rule, v4 ? NFPROTO_IPV4 : NFPROTO_IPV6);
+	of_protocol(rule, false, IPPROTO_UDP);
+	load_saddr(rule, v4);
+	load_payload_to(rule, NFT_PAYLOAD_NETWORK_HEADER, v4 ? OFFSET_DADDR4 : OFFSET_DADDR6,
+		v4 ? 4 : 16, v4 ? NFT_REG32_01 : NFT_REG_2);
+	load_payload_to(rule, NFT_PAYLOAD_TRANSPORT_HEADER, OFFSET_DPORT, 2,
+		v4 ? NFT_REG32_02 : NFT_REG_3);
+	look_up(rule, r, i);
+}
+
+static void count_flows(struct nftnl_rule *rule, const struct ruleset *r, const struct item *i)
+{
+	bool v4 = i->kind == ITEM_COUNT_FLOWS4;
+	struct nftnl_expr *e, *limit = nftnl_expr_alloc("connlimit");
+
+	if (limit == NULL)
+		message_out_of_memory();
+	nftnl_expr_set_u32(limit, NFTNL_EXPR_CONNLIMIT_COUNT, i->value);
+	nftnl_expr_set_u32(limit, NFTNL_EXPR_CONNLIMIT_FLAGS, 0);
+	of_family(rule, v4 ? NFPROTO_IPV4 : NFPROTO_IPV6);
+	load_saddr(rule, v4);
+	e = expr(rule, "dynset");
+	nftnl_expr_set_u32(e, NFTNL_EXPR_DYNSET_SREG_KEY, NFT_REG_1);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_DYNSET_OP, NFT_DYNSET_OP_ADD);
+	set_data(e, NFTNL_EXPR_DYNSET_EXPR, limit, 0);
+	if (nftnl_expr_set_str(e, NFTNL_EXPR_DYNSET_SET_NAME,
+		    r->sets[v4 ? SET_UDP_FLOWS4 : SET_UDP_FLOWS6].name) != 0)
+		message_out_of_memory();
+}
+
+static void ask_routes(struct nftnl_rule *rule, uint32_t flags, uint32_t result, uint32_t wanted)
+{
+	struct nftnl_expr *e = expr(rule, "fib");
+
+	nftnl_expr_set_u32(e, NFTNL_EXPR_FIB_FLAGS, flags);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_FIB_RESULT, result);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_FIB_DREG, NFT_REG_1);
+	compare_u32(rule, false, wanted);
 }
 
 /*
@@ -225,13 +293,19 @@ static void match_ct(struct nftnl_rule *rule, const struct item *i)
 
 static void match_packet(struct nftnl_rule *rule, const struct ruleset *r, const struct item *i)
 {
-	static const uint8_t link_multicast[2] = {0xff, 0x02};
+	static const uint8_t link_multicast[2] = {0xff, 0x02}, none[16];
 	static const uint8_t flags = FLAG_FIN | FLAG_SYN | FLAG_RST | FLAG_ACK;
 
 	switch (i->kind) {
+	case ITEM_TO_LOCAL:
+		ask_routes(rule, NFTA_FIB_F_DADDR, NFT_FIB_RESULT_ADDRTYPE, RTN_LOCAL);
+		break;
+	case ITEM_SOURCE_ASTRAY:
+		ask_routes(rule, NFTA_FIB_F_SADDR | NFTA_FIB_F_IIF | NFTA_FIB_F_PRESENT,
+			NFT_FIB_RESULT_OIF, 0);
+		break;
 	case ITEM_L4:
-		load_meta(rule, NFT_META_L4PROTO);
-		compare_u8(rule, i->not, (uint8_t)i->value);
+		of_protocol(rule, i->not, (uint8_t)i->value);
 		break;
 	case ITEM_TCP_SYN:
 		load_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, OFFSET_TCP_FLAGS, 1);
@@ -244,17 +318,24 @@ static void match_packet(struct nftnl_rule *rule, const struct ruleset *r, const
 		break;
 	case ITEM_DPORT_IN:
 		load_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, OFFSET_DPORT, 2);
-		look_up(rule, r, i->value);
+		look_up(rule, r, i);
 		break;
 	case ITEM_DADDR4_IN: case ITEM_DADDR6_IN:
-		daddr(rule, r, i->value, i->kind == ITEM_DADDR4_IN);
+		daddr(rule, r, i);
+		break;
+	case ITEM_SADDR6_NONE:
+		of_family(rule, NFPROTO_IPV6);
+		load_saddr(rule, false);
+		compare(rule, false, none, sizeof(none));
+		break;
+	case ITEM_UDP4_IN: case ITEM_UDP6_IN:
+		udp(rule, r, i);
 		break;
 	case ITEM_ICMPV6_IN:
 		of_family(rule, NFPROTO_IPV6);
-		load_meta(rule, NFT_META_L4PROTO);
-		compare_u8(rule, false, IPPROTO_ICMPV6);
+		of_protocol(rule, false, IPPROTO_ICMPV6);
 		load_payload(rule, NFT_PAYLOAD_TRANSPORT_HEADER, OFFSET_ICMPV6_TYPE, 1);
-		look_up(rule, r, i->value);
+		look_up(rule, r, i);
 		break;
 	case ITEM_HOPLIMIT:
 		load_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, OFFSET_HOPLIMIT, 1);
@@ -276,9 +357,13 @@ static void match_meta(struct nftnl_rule *rule, const struct ruleset *r, const s
 	case ITEM_IIFNAME: case ITEM_OIFNAME:
 		name(rule, i->kind == ITEM_IIFNAME ? NFT_META_IIFNAME : NFT_META_OIFNAME, i);
 		break;
-	case ITEM_OIFNAME_IN:
-		load_meta(rule, NFT_META_OIFNAME);
-		look_up(rule, r, i->value);
+	case ITEM_IIFNAME_IN: case ITEM_OIFNAME_IN:
+		load_meta(rule, i->kind == ITEM_IIFNAME_IN ? NFT_META_IIFNAME : NFT_META_OIFNAME);
+		look_up(rule, r, i);
+		break;
+	case ITEM_FORWARDED:
+		load_meta(rule, NFT_META_IIF);
+		compare_u32(rule, true, 0);
 		break;
 	case ITEM_MARK: case ITEM_UID:
 		load_meta(rule, i->kind == ITEM_MARK ? NFT_META_MARK : NFT_META_SKUID);
@@ -290,7 +375,7 @@ static void match_meta(struct nftnl_rule *rule, const struct ruleset *r, const s
 		break;
 	default: /* ITEM_UID_IN, ITEM_GID_IN */
 		load_meta(rule, i->kind == ITEM_UID_IN ? NFT_META_SKUID : NFT_META_SKGID);
-		look_up(rule, r, i->value);
+		look_up(rule, r, i);
 		break;
 	}
 }
@@ -320,6 +405,9 @@ static void state(struct nftnl_rule *rule, const struct ruleset *r, const struct
 	switch (i->kind) {
 	case ITEM_COUNTER:
 		(void)expr(rule, "counter");
+		break;
+	case ITEM_COUNT_FLOWS4: case ITEM_COUNT_FLOWS6:
+		count_flows(rule, r, i);
 		break;
 	case ITEM_SET_MARK:
 		immediate(rule, &i->value, sizeof(i->value));

@@ -146,6 +146,14 @@ static bool kernel_next(const struct kernel_keys *keys, const struct set *set, s
 	uint32_t len = set_key_len(set->key);
 
 	memset(e, 0, sizeof(*e));
+	if (nft_set_flags(set) & NFT_SET_CONCAT) {
+		if (*at >= keys->n)
+			return false;
+		memcpy(e->first, keys->v[*at].b, len);
+		memcpy(e->last, keys->v[*at].has_last ? keys->v[*at].last : e->first, len);
+		(*at)++;
+		return true;
+	}
 	while (*at < keys->n && keys->v[*at].end)
 		(*at)++;
 	if (*at >= keys->n)
@@ -232,10 +240,8 @@ static const char *set_name(const struct kernel *k, size_t i)
 
 static bool is_kind(const struct nftnl_set *s, const struct set *set)
 {
-	uint32_t flags = set->interval ? NFT_SET_INTERVAL : 0;
-
 	return nftnl_set_get_u32(s, NFTNL_SET_KEY_LEN) == set_key_len(set->key) &&
-		nftnl_set_get_u32(s, NFTNL_SET_FLAGS) == flags;
+		nftnl_set_get_u32(s, NFTNL_SET_FLAGS) == nft_set_flags(set);
 }
 
 static void compare_sets(struct compare *c)
@@ -254,7 +260,7 @@ static void compare_sets(struct compare *c)
 			differ(c, "set %s: missing", r->sets[id].name);
 		else if (!is_kind(k->sets.v[i], &r->sets[id]))
 			differ(c, "set %s: is of another kind", r->sets[id].name);
-		else
+		else if (!r->sets[id].dynamic)
 			compare_elements(c, id);
 	}
 	for (size_t i = 0; i < k->sets.n; i++) {
@@ -270,6 +276,16 @@ static void compare_sets(struct compare *c)
 
 /* ---- rules ---- */
 
+/* The kernel names the time-out of a set's new elements, though there is none. */
+static void forget_timeout(char *text)
+{
+	static const char none[] = "timeout 0ms ";
+	char *at = strstr(text, none);
+
+	if (at != NULL)
+		memmove(at, at + sizeof(none) - 1, strlen(at + sizeof(none) - 1) + 1);
+}
+
 static bool expr_same(const struct nftnl_expr *a, const struct nftnl_expr *b)
 {
 	const char *name = nftnl_expr_get_str(a, NFTNL_EXPR_NAME);
@@ -282,10 +298,14 @@ static bool expr_same(const struct nftnl_expr *a, const struct nftnl_expr *b)
 	if (nftnl_expr_snprintf(x, sizeof(x), a, NFTNL_OUTPUT_DEFAULT, 0) >= (int)sizeof(x) ||
 	    nftnl_expr_snprintf(y, sizeof(y), b, NFTNL_OUTPUT_DEFAULT, 0) >= (int)sizeof(y))
 		return false;
+	if (strcmp(name, "dynset") == 0) {
+		forget_timeout(x);
+		forget_timeout(y);
+	}
 	return strcmp(x, y) == 0;
 }
 
-enum { EXPRS = RULESET_ITEMS * 4 };
+enum { EXPRS = RULESET_ITEMS * 8 };
 
 struct exprs { size_t n; struct nftnl_expr *v[EXPRS]; };
 

@@ -11,7 +11,10 @@
 #include "init/ruleset.h"
 
 struct kernel_list { void **v; size_t n, capacity; };
-struct kernel_key { uint8_t b[16]; bool end; };
+struct kernel_key {
+	uint8_t b[SET_KEY_MAX], last[SET_KEY_MAX];
+	bool end, has_last;
+};
 struct kernel_keys { struct kernel_key *v; size_t n, capacity; bool strange; };
 
 /* What there is in our tables, of both families. */

@@ -112,27 +112,40 @@ static void take_rule(const struct nlmsghdr *nlh, void *data)
 		nftnl_rule_free(rule);
 }
 
+/* False: not a key that fits. */
+static bool take_key(uint8_t *key, const struct nlattr *nest)
+{
+	const struct nlattr *value;
+	bool has_key = false;
+
+	mnl_attr_for_each_nested(value, nest) {
+		size_t len = mnl_attr_get_payload_len(value);
+
+		has_key = mnl_attr_get_type(value) == NFTA_DATA_VALUE && len <= SET_KEY_MAX;
+		if (has_key)
+			memcpy(key, mnl_attr_get_payload(value), len);
+	}
+	return has_key;
+}
+
 /*
- * A key of up to 16 bytes, and whether an interval ends before it; anything stranger marks the set
- * as strange.
+ * A key, and whether an interval ends before it or it has a last key; what has a time-out was not
+ * put there by us, and goes by itself. Anything stranger marks the set as strange.
  */
 static void take_element(struct kernel_keys *keys, const struct nlattr *element)
 {
 	struct kernel_key key = {.end = false};
-	const struct nlattr *attr, *value;
-	bool has_key = false;
+	bool has_key = false, strange = false;
+	const struct nlattr *attr;
 
 	mnl_attr_for_each_nested(attr, element) {
 		switch (mnl_attr_get_type(attr)) {
 		case NFTA_SET_ELEM_KEY:
-			mnl_attr_for_each_nested(value, attr) {
-				size_t len = mnl_attr_get_payload_len(value);
-
-				has_key = mnl_attr_get_type(value) == NFTA_DATA_VALUE &&
-					len <= sizeof(key.b);
-				if (has_key)
-					memcpy(key.b, mnl_attr_get_payload(value), len);
-			}
+			has_key = take_key(key.b, attr);
+			break;
+		case NFTA_SET_ELEM_KEY_END:
+			key.has_last = take_key(key.last, attr);
+			strange |= !key.has_last;
 			break;
 		case NFTA_SET_ELEM_FLAGS:
 			key.end = mnl_attr_get_payload_len(attr) == 4 &&
@@ -140,12 +153,14 @@ static void take_element(struct kernel_keys *keys, const struct nlattr *element)
 			break;
 		case NFTA_SET_ELEM_USERDATA: case NFTA_SET_ELEM_PAD:
 			break;
-		default: /* a time-out, an expression, data */
-			keys->strange = true;
+		case NFTA_SET_ELEM_TIMEOUT:
+			return;
+		default: /* an expression, data */
+			strange = true;
 			break;
 		}
 	}
-	keys->strange |= !has_key;
+	keys->strange |= strange || !has_key;
 	keys->v = grow(keys->v, keys->n, &keys->capacity, sizeof(*keys->v));
 	keys->v[keys->n++] = key;
 }
@@ -189,7 +204,9 @@ static int read_family(struct netlink *nl, struct kernel *k, uint8_t family)
 static int read_elements(struct netlink *nl, const struct ruleset *r, struct kernel *k)
 {
 	for (uint32_t id = 0; id < SETS; id++) {
-		for (size_t i = 0; r->sets[id].used && i < k->sets.n; i++) {
+		bool ours = r->sets[id].used && !r->sets[id].dynamic;
+
+		for (size_t i = 0; ours && i < k->sets.n; i++) {
 			struct nlmsghdr *nlh;
 			int err;
 

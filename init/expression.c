@@ -13,8 +13,9 @@
 struct expr_ops;
 
 extern struct expr_ops expr_ops_bitwise, expr_ops_byteorder, expr_ops_cmp, expr_ops_counter,
-	expr_ops_ct, expr_ops_immediate, expr_ops_lookup, expr_ops_meta, expr_ops_payload,
-	expr_ops_redir, expr_ops_reject, expr_ops_tproxy;
+	expr_ops_connlimit, expr_ops_ct, expr_ops_dynset, expr_ops_fib, expr_ops_immediate,
+	expr_ops_lookup, expr_ops_meta, expr_ops_payload, expr_ops_redir, expr_ops_reject,
+	expr_ops_tproxy;
 struct expr_ops *nftnl_expr_ops_lookup(const char *name);
 
 struct expr_ops *nftnl_expr_ops_lookup(const char *name)
@@ -23,8 +24,11 @@ struct expr_ops *nftnl_expr_ops_lookup(const char *name)
 		{"bitwise", &expr_ops_bitwise},
 		{"byteorder", &expr_ops_byteorder},
 		{"cmp", &expr_ops_cmp},
+		{"connlimit", &expr_ops_connlimit},
 		{"counter", &expr_ops_counter},
 		{"ct", &expr_ops_ct},
+		{"dynset", &expr_ops_dynset},
+		{"fib", &expr_ops_fib},
 		{"immediate", &expr_ops_immediate},
 		{"lookup", &expr_ops_lookup},
 		{"meta", &expr_ops_meta},

@@ -72,7 +72,10 @@ static int apply(struct hold *h, struct present *p)
 static int lock(struct hold *h)
 {
 	struct session *s = h->session;
-	int err = ruleset_lockdown(&s->ruleset, s->links.link, s->links.n,
+	int err;
+
+	ruleset_fini(&s->ruleset);
+	err = ruleset_lockdown(&s->ruleset, s->links.link, s->links.n,
 		h->options->egress_hook);
 
 	h->locked = true;

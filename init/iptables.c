@@ -196,6 +196,13 @@ static void print_table(const struct ruleset *r, const char *table, bool v4)
 	puts("COMMIT");
 }
 
+const char *print_iptables_unfit(const struct ruleset *r)
+{
+	if (r->capture.scope != POLICY_SCOPE_POD)
+		return "scope = router";
+	return r->has_udp ? "services with UDP ports" : NULL;
+}
+
 void print_iptables(const struct ruleset *r, bool v4)
 {
 	puts("# Packet sockets are not watched: iptables has no egress hook.");

@@ -73,12 +73,16 @@ static void take(const struct nlmsghdr *nlh, void *data)
 	l->n++;
 }
 
-static void find_uppers(struct link_list *l)
+static void find_masters(struct link_list *l)
 {
 	for (uint32_t i = 0; i < l->n; i++) {
 		l->link[i].upper = l->of[i].lower != 0;
-		for (uint32_t j = 0; j < l->n && !l->link[i].upper; j++)
-			l->link[i].upper = l->of[j].master == l->of[i].index;
+		for (uint32_t j = 0; j < l->n; j++) {
+			if (l->of[j].master != l->of[i].index)
+				continue;
+			l->link[i].upper = true;
+			memcpy(l->link[j].master, l->link[i].name, sizeof(l->link[j].master));
+		}
 	}
 }
 
@@ -97,6 +101,6 @@ int link_list_read(struct link_list *l, struct netlink *nl)
 	}
 	if (err == 0 && l->overflow)
 		err = E2BIG;
-	find_uppers(l);
+	find_masters(l);
 	return err;
 }

@@ -23,7 +23,7 @@
  * A message is at most MESSAGE_MAX, so that much is kept free at the end; a message of set elements
  * ends before its u16 attribute length does.
  */
-enum { MESSAGE_MAX = 65536, ELEMENTS_MAX = 48000, ELEMENT_SIZE = 40 };
+enum { MESSAGE_MAX = 65536, ELEMENTS_MAX = 48000, ELEMENT_SIZE = 48 };
 enum { PARTS = 8192, COMMENT_MAX = 250 };
 
 enum part_kind { PART_BEGIN, PART_TABLE, PART_SET, PART_CHAIN, PART_RULE, PART_END };
@@ -51,12 +51,23 @@ uint8_t nft_family(enum chain_id chain)
 
 uint32_t nft_key_type(enum set_key key)
 {
-	static const uint8_t type[SET_KEYS] = {
+	/* A concatenation's has six bits for each. */
+	static const uint32_t type[SET_KEYS] = {
 		[SET_KEY_PORT] = 13, [SET_KEY_IPV4] = 7, [SET_KEY_IPV6] = 8, [SET_KEY_IFNAME] = 41,
 		[SET_KEY_UID] = 24, [SET_KEY_GID] = 25, [SET_KEY_ICMPV6] = 29,
+		[SET_KEY_UDP4] = 7 << 12 | 7 << 6 | 13, [SET_KEY_UDP6] = 8 << 12 | 8 << 6 | 13,
 	};
 
 	return type[key];
+}
+
+uint32_t nft_set_flags(const struct set *set)
+{
+	uint8_t len[SET_PARTS];
+
+	return (set->interval ? NFT_SET_INTERVAL : 0u) | (set->timeout ? NFT_SET_TIMEOUT : 0u) |
+		(set->dynamic ? NFT_SET_EVAL : 0u) |
+		(set_key_parts(set->key, len) > 1 ? NFT_SET_CONCAT : 0u);
 }
 
 /* Bytes that hold the rules and every element with its end. */
@@ -140,6 +151,8 @@ static int put_set(struct batch *b, uint16_t id)
 	const uint32_t host = 1, network = 2, order = set->key == SET_KEY_IFNAME ? host : network;
 	uint8_t userdata[2 + sizeof(order)] = {0, sizeof(order)};
 	struct nftnl_set *s = nftnl_set_alloc();
+	uint8_t len[SET_PARTS];
+	uint32_t parts = set_key_parts(set->key, len);
 
 	if (nlh == NULL || s == NULL || nftnl_set_set_str(s, NFTNL_SET_TABLE, RULESET_TABLE) != 0 ||
 	    nftnl_set_set_str(s, NFTNL_SET_NAME, set->name) != 0)
@@ -147,7 +160,11 @@ static int put_set(struct batch *b, uint16_t id)
 	nftnl_set_set_u32(s, NFTNL_SET_ID, id + 1u);
 	nftnl_set_set_u32(s, NFTNL_SET_KEY_TYPE, nft_key_type(set->key));
 	nftnl_set_set_u32(s, NFTNL_SET_KEY_LEN, set_key_len(set->key));
-	nftnl_set_set_u32(s, NFTNL_SET_FLAGS, set->interval ? NFT_SET_INTERVAL : 0);
+	nftnl_set_set_u32(s, NFTNL_SET_FLAGS, nft_set_flags(set));
+	if (set->dynamic)
+		nftnl_set_set_u32(s, NFTNL_SET_DESC_SIZE, SET_FLOWS_MAX);
+	if (parts > 1 && nftnl_set_set_data(s, NFTNL_SET_DESC_CONCAT, len, parts) != 0)
+		return -1;
 	memcpy(userdata + 2, &order, sizeof(order));
 	if (nftnl_set_set_data(s, NFTNL_SET_USERDATA, userdata, sizeof(userdata)) != 0)
 		return -1;
@@ -157,13 +174,28 @@ static int put_set(struct batch *b, uint16_t id)
 	return 0;
 }
 
-static void put_element(struct nlmsghdr *nlh, const uint8_t *key, uint32_t len, bool end)
+static void put_key(struct nlmsghdr *nlh, uint16_t type, const uint8_t *key, uint32_t len)
 {
-	struct nlattr *element = mnl_attr_nest_start(nlh, NFTA_LIST_ELEM);
-	struct nlattr *value = mnl_attr_nest_start(nlh, NFTA_SET_ELEM_KEY);
+	struct nlattr *value = mnl_attr_nest_start(nlh, type);
 
 	mnl_attr_put(nlh, NFTA_DATA_VALUE, len, key);
 	mnl_attr_nest_end(nlh, value);
+}
+
+static void put_box(struct nlmsghdr *nlh, const struct element *e, uint32_t len)
+{
+	struct nlattr *element = mnl_attr_nest_start(nlh, NFTA_LIST_ELEM);
+
+	put_key(nlh, NFTA_SET_ELEM_KEY, e->first, len);
+	put_key(nlh, NFTA_SET_ELEM_KEY_END, e->last, len);
+	mnl_attr_nest_end(nlh, element);
+}
+
+static void put_element(struct nlmsghdr *nlh, const uint8_t *key, uint32_t len, bool end)
+{
+	struct nlattr *element = mnl_attr_nest_start(nlh, NFTA_LIST_ELEM);
+
+	put_key(nlh, NFTA_SET_ELEM_KEY, key, len);
 	if (end)
 		mnl_attr_put_u32(nlh, NFTA_SET_ELEM_FLAGS, htonl(NFT_SET_ELEM_INTERVAL_END));
 	mnl_attr_nest_end(nlh, element);
@@ -182,6 +214,7 @@ static bool next_key(uint8_t *key, const uint8_t *last, uint32_t len)
 static int put_elements(struct batch *b, uint16_t id)
 {
 	const struct set *set = &b->r->sets[id];
+	bool box = (nft_set_flags(set) & NFT_SET_CONCAT) != 0;
 	uint32_t at = 0, len = set_key_len(set->key);
 	struct element e;
 	bool more = set_next(b->r, id, &at, &e);
@@ -190,7 +223,7 @@ static int put_elements(struct batch *b, uint16_t id)
 		struct nlmsghdr *nlh = start(b, (struct part){PART_SET, NFPROTO_INET, id},
 			NFT_MSG_NEWSETELEM, NLM_F_CREATE);
 		struct nlattr *list;
-		uint8_t end[16];
+		uint8_t end[SET_KEY_MAX];
 
 		if (nlh == NULL)
 			return -1;
@@ -199,8 +232,11 @@ static int put_elements(struct batch *b, uint16_t id)
 		mnl_attr_put_u32(nlh, NFTA_SET_ELEM_LIST_SET_ID, htonl(id + 1u));
 		list = mnl_attr_nest_start(nlh, NFTA_SET_ELEM_LIST_ELEMENTS);
 		while (more && nlh->nlmsg_len < ELEMENTS_MAX) {
-			put_element(nlh, e.first, len, false);
-			if (set->interval && next_key(end, e.last, len))
+			if (box)
+				put_box(nlh, &e, len);
+			else
+				put_element(nlh, e.first, len, false);
+			if (!box && set->interval && next_key(end, e.last, len))
 				put_element(nlh, end, len, true);
 			more = set_next(b->r, id, &at, &e);
 		}
@@ -339,6 +375,8 @@ static const char *feature_of(const struct ruleset *r, struct part part)
 		       "leaves packet sockets unwatched";
 	if (part.kind == PART_CHAIN && r->chains[part.index].type == CHAIN_NAT)
 		return "nft_chain_nat: use method = tproxy";
+	if (part.kind == PART_SET && (nft_set_flags(&r->sets[part.index]) & NFT_SET_CONCAT))
+		return "sets of ranges of several fields (Linux 5.6), which UDP services take";
 	if (part.kind != PART_RULE)
 		return "nf_tables (CONFIG_NF_TABLES_INET)";
 	for (size_t i = 0; i < RULESET_ITEMS; i++) {
@@ -348,6 +386,10 @@ static const char *feature_of(const struct ruleset *r, struct part part)
 			return "nft_tproxy: use method = redirect";
 		if (kind == ITEM_REDIRECT)
 			return "nft_redir: use method = tproxy";
+		if (kind == ITEM_TO_LOCAL || kind == ITEM_SOURCE_ASTRAY)
+			return "nft_fib_inet, which a router's scope takes";
+		if (kind == ITEM_COUNT_FLOWS4 || kind == ITEM_COUNT_FLOWS6)
+			return "nft_connlimit, which UDP services take";
 		if (kind == ITEM_REJECT_RESET || kind == ITEM_REJECT_PORT ||
 			kind == ITEM_REJECT_ADMIN)
 			return "nft_reject_inet";
@@ -391,7 +433,8 @@ static int complain(const struct batch *b, struct part part, int err)
 	if (err == EPERM)
 		return message(EX_NOPERM,
 			"%s: it belongs to another process, or this one lacks CAP_NET_ADMIN", what);
-	if (err == ENOENT || err == EOPNOTSUPP || err == EPROTONOSUPPORT || err == EAFNOSUPPORT)
+	if (err == ENOENT || err == EOPNOTSUPP || err == EPROTONOSUPPORT || err == EAFNOSUPPORT ||
+		(err == EINVAL && part.kind == PART_SET))
 		return message(EX_UNAVAILABLE, "%s: the kernel lacks %s", what,
 			feature_of(r, part));
 	return message(EX_OSERR, "%s: %s", what, strerror(err));

@@ -50,5 +50,7 @@ int nft_remove(struct netlink *nl, unsigned present);
 uint8_t nft_family(enum chain_id chain);
 /* The type that nft shows a set's elements by (its enum datatypes). */
 uint32_t nft_key_type(enum set_key key);
+/* The kernel's flags of a set. */
+uint32_t nft_set_flags(const struct set *set);
 
 #endif

@@ -19,14 +19,15 @@ static bool is_fit(const char *name)
 
 const char *print_unfit(const struct ruleset *r)
 {
-	struct policy_list l = r->capture.exclude_interfaces;
+	const struct policy_list lists[] = {r->capture.exclude_interfaces, r->capture.interfaces};
 
 	for (uint32_t i = 0; i < r->n_links; i++)
 		if (!is_fit(r->links[i].name))
 			return r->links[i].name;
-	for (uint32_t i = 0; i < l.n; i++)
-		if (!is_fit(policy_string(r->policy, policy_item(l, i))))
-			return policy_string(r->policy, policy_item(l, i));
+	for (int n = 0; n < 2; n++)
+		for (uint32_t i = 0; i < lists[n].n; i++)
+			if (!is_fit(policy_string(r->policy, policy_item(lists[n], i))))
+				return policy_string(r->policy, policy_item(lists[n], i));
 	return NULL;
 }
 
@@ -48,7 +49,7 @@ void print_routes(const struct ruleset *r, bool v4, bool v6)
 
 static const char *protocol_name(uint32_t protocol)
 {
-	return protocol == IPPROTO_TCP ? "tcp" : "udp";
+	return protocol == IPPROTO_TCP ? "tcp" : protocol == IPPROTO_UDP ? "udp" : "igmp";
 }
 
 static void print_set(const struct ruleset *r, enum set_id id)
@@ -61,6 +62,8 @@ static void print_set(const struct ruleset *r, enum set_id id)
 		[SET_KEY_UID] = "uid",
 		[SET_KEY_GID] = "gid",
 		[SET_KEY_ICMPV6] = "icmpv6_type",
+		[SET_KEY_UDP4] = "ipv4_addr . ipv4_addr . inet_service",
+		[SET_KEY_UDP6] = "ipv6_addr . ipv6_addr . inet_service",
 	};
 	const struct set *set = &r->sets[id];
 	const char *quote = set->key == SET_KEY_IFNAME ? "\"" : "", *before = "\t\telements = { ";
@@ -69,8 +72,10 @@ static void print_set(const struct ruleset *r, enum set_id id)
 	uint32_t at = 0;
 
 	printf("\tset %s {\n\t\ttype %s\n", set->name, types[set->key]);
+	if (set->dynamic)
+		printf("\t\tsize %d\n\t\tflags dynamic\n", SET_FLOWS_MAX);
 	if (set->interval)
-		puts("\t\tflags interval");
+		printf("\t\tflags interval%s\n", set->timeout ? ",timeout" : "");
 	while (set_next(r, id, &at, &e)) {
 		set_format(set->key, &e, text);
 		printf("%s%s%s%s", before, quote, text, quote);
@@ -86,7 +91,9 @@ static void print_match(const struct ruleset *r, const struct item *i)
 	switch (i->kind) {
 	case ITEM_IIFNAME: printf("iifname %s\"%s\" ", not, i->text); break;
 	case ITEM_OIFNAME: printf("oifname %s\"%s\" ", not, i->text); break;
-	case ITEM_OIFNAME_IN: printf("oifname @%s ", r->sets[i->value].name); break;
+	case ITEM_IIFNAME_IN: printf("iifname %s@%s ", not, r->sets[i->value].name); break;
+	case ITEM_OIFNAME_IN: printf("oifname %s@%s ", not, r->sets[i->value].name); break;
+	case ITEM_FORWARDED: fputs("iif != 0 ", stdout); break;
 	case ITEM_MARK: printf("meta mark 0x%08x ", i->value); break;
 	case ITEM_UID: printf("meta skuid %u ", i->value); break;
 	case ITEM_OWNED: printf("meta skuid != %u ", RULESET_NOBODY); break;
@@ -98,6 +105,8 @@ static void print_match(const struct ruleset *r, const struct item *i)
 	case ITEM_CT_ORIGINAL: fputs("ct direction original ", stdout); break;
 	case ITEM_CT_REPLY: fputs("ct direction reply ", stdout); break;
 	case ITEM_CT_DNAT: fputs("ct status dnat ", stdout); break;
+	case ITEM_TO_LOCAL: fputs("fib daddr type local ", stdout); break;
+	case ITEM_SOURCE_ASTRAY: fputs("fib saddr . iif oif missing ", stdout); break;
 	case ITEM_L4: /* a port that follows names the protocol itself */
 		if (i[1].kind == ITEM_DPORT || i[1].kind == ITEM_DPORT_IN)
 			printf("%s ", protocol_name(i->value));
@@ -109,6 +118,13 @@ static void print_match(const struct ruleset *r, const struct item *i)
 	case ITEM_DPORT_IN: printf("dport @%s ", r->sets[i->value].name); break;
 	case ITEM_DADDR4_IN: printf("ip daddr @%s ", r->sets[i->value].name); break;
 	case ITEM_DADDR6_IN: printf("ip6 daddr @%s ", r->sets[i->value].name); break;
+	case ITEM_SADDR6_NONE: fputs("ip6 saddr :: ", stdout); break;
+	case ITEM_UDP4_IN:
+		printf("ip saddr . ip daddr . udp dport @%s ", r->sets[i->value].name);
+		break;
+	case ITEM_UDP6_IN:
+		printf("ip6 saddr . ip6 daddr . udp dport @%s ", r->sets[i->value].name);
+		break;
 	case ITEM_ICMPV6_IN: printf("icmpv6 type @%s ", r->sets[i->value].name); break;
 	case ITEM_HOPLIMIT: printf("ip6 hoplimit %u ", i->value); break;
 	case ITEM_LINK_MULTICAST: fputs("ip6 daddr ff02::/16 ", stdout); break;
@@ -122,6 +138,13 @@ static void print_statement(const struct ruleset *r, const struct item *i)
 {
 	switch (i->kind) {
 	case ITEM_COUNTER: fputs("counter ", stdout); break;
+	case ITEM_COUNT_FLOWS4:
+		printf("add @%s { ip saddr ct count %u } ", r->sets[SET_UDP_FLOWS4].name, i->value);
+		break;
+	case ITEM_COUNT_FLOWS6:
+		printf("add @%s { ip6 saddr ct count %u } ", r->sets[SET_UDP_FLOWS6].name,
+			i->value);
+		break;
 	case ITEM_SET_MARK: printf("meta mark set 0x%08x ", i->value); break;
 	case ITEM_SET_CT_MARK: printf("ct mark set 0x%08x ", i->value); break;
 	case ITEM_TPROXY: printf("tproxy to :%u ", i->value); break;

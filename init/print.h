@@ -12,6 +12,8 @@ const char *print_unfit(const struct ruleset *r);
 void print_nft(const struct ruleset *r);
 /* For iptables-restore --noflush (v4) or ip6tables-restore --noflush, as far as they can say it. */
 void print_iptables(const struct ruleset *r, bool v4);
+/* What of the ruleset iptables text cannot say, or NULL. */
+const char *print_iptables_unfit(const struct ruleset *r);
 /* As comments: the ip(8) commands that method = tproxy needs besides. */
 void print_routes(const struct ruleset *r, bool v4, bool v6);
 

@@ -55,8 +55,11 @@ int session_build(struct session *s, const struct options *o, const struct polic
 	static struct ruleset next; /* a policy that there are no rules for changes nothing */
 	const char *why;
 
-	if (ruleset_init(&next, policy, &config, s->links.link, s->links.n, &why) != 0)
+	if (ruleset_init(&next, policy, &config, s->links.link, s->links.n, &why) != 0) {
+		ruleset_fini(&next);
 		return message(EX_CONFIG, "policy: %s: [capture] %s", o->policy, why);
+	}
+	ruleset_fini(&s->ruleset);
 	s->ruleset = next;
 	bytecode_fini(&s->bytecode);
 	bytecode_init(&s->bytecode, &s->ruleset);

@@ -17,10 +17,22 @@ uint32_t set_key_len(enum set_key key)
 {
 	static const uint8_t len[SET_KEYS] = {
 		[SET_KEY_PORT] = 2, [SET_KEY_IPV4] = 4, [SET_KEY_IPV6] = 16, [SET_KEY_IFNAME] = 16,
-		[SET_KEY_UID] = 4, [SET_KEY_GID] = 4, [SET_KEY_ICMPV6] = 1,
+		[SET_KEY_UID] = 4, [SET_KEY_GID] = 4, [SET_KEY_ICMPV6] = 1, [SET_KEY_UDP4] = 12,
+		[SET_KEY_UDP6] = 36,
 	};
 
 	return len[key];
+}
+
+uint32_t set_key_parts(enum set_key key, uint8_t len[static SET_PARTS])
+{
+	if (key != SET_KEY_UDP4 && key != SET_KEY_UDP6) {
+		len[0] = (uint8_t)set_key_len(key);
+		return 1;
+	}
+	len[0] = len[1] = key == SET_KEY_UDP4 ? 4 : 16;
+	len[2] = 2;
+	return SET_PARTS;
 }
 
 static void put_be(uint8_t *p, uint32_t len, uint32_t v)
@@ -98,10 +110,9 @@ static bool cidr_next(const struct ruleset *r, bool v4, uint32_t *at, struct ele
 	}
 }
 
-static bool name_next(const struct ruleset *r, uint32_t *at, struct element *e)
+static bool name_next(const struct ruleset *r, struct policy_list l, uint32_t *at,
+	struct element *e)
 {
-	struct policy_list l = r->capture.exclude_interfaces;
-
 	while (*at < l.n) {
 		const char *name = policy_string(r->policy, policy_item(l, *at));
 		uint32_t earlier = 0;
@@ -115,6 +126,14 @@ static bool name_next(const struct ruleset *r, uint32_t *at, struct element *e)
 		}
 	}
 	return false;
+}
+
+static bool udp_next(const struct udp_list *l, uint32_t *at, struct element *e)
+{
+	if (*at >= l->n)
+		return false;
+	*e = l->v[(*at)++];
+	return true;
 }
 
 static bool type_next(const uint8_t *types, uint32_t n, uint32_t *at, struct element *e)
@@ -140,7 +159,7 @@ bool set_next(const struct ruleset *r, enum set_id set, uint32_t *at, struct ele
 	case SET_EXCLUDE_IPV6:
 		return cidr_next(r, false, at, e);
 	case SET_EXCLUDE_INTERFACES:
-		return name_next(r, at, e);
+		return name_next(r, c->exclude_interfaces, at, e);
 	case SET_EXEMPT_UIDS:
 		return range_next(r, c->exempt_uids, 4, at, e);
 	case SET_EXEMPT_GIDS:
@@ -149,7 +168,11 @@ bool set_next(const struct ruleset *r, enum set_id set, uint32_t *at, struct ele
 		return type_next(mld_types, sizeof(mld_types), at, e);
 	case SET_ND:
 		return type_next(nd_types, sizeof(nd_types), at, e);
-	case SETS:
+	case SET_INTERFACES:
+		return name_next(r, c->interfaces, at, e);
+	case SET_UDP_STATIC4: case SET_UDP_STATIC6:
+		return udp_next(&r->udp[set == SET_UDP_STATIC6], at, e);
+	default: /* not the policy's */
 		break;
 	}
 	return false;
@@ -198,11 +221,27 @@ static void format_addrs(const struct element *e, size_t len, char *out)
 	}
 }
 
+static void format_udp(const struct element *e, size_t len, char *out)
+{
+	struct element to;
+
+	format_addrs(e, len, out);
+	strcat(out, " . ");
+	memset(&to, 0, sizeof(to));
+	memcpy(to.first, e->first + len, len);
+	memcpy(to.last, e->last + len, len);
+	format_addrs(&to, len, out + strlen(out));
+	sprintf(out + strlen(out), " . %u", e->first[2 * len] << 8 | e->first[2 * len + 1]);
+}
+
 void set_format(enum set_key key, const struct element *e, char out[static SET_TEXT])
 {
 	uint32_t len = set_key_len(key), first = 0, last = 0;
 
 	switch (key) {
+	case SET_KEY_UDP4: case SET_KEY_UDP6:
+		format_udp(e, key == SET_KEY_UDP4 ? 4 : 16, out);
+		return;
 	case SET_KEY_IPV4: case SET_KEY_IPV6:
 		format_addrs(e, len, out);
 		return;

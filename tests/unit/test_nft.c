@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* init/nft.c: the batch, byte by byte, and what is made of the kernel's answers. */
-/* LINK: init/bytecode.c init/element.c init/expression.c init/ruleset.c init/set.c init/netlink.c init/message.c rules/addr.c */
+/* LINK: init/bytecode.c init/element.c init/expression.c init/ruleset.c init/ruleset_pass.c init/ruleset_pod.c init/ruleset_proxy.c init/ruleset_router.c init/set.c init/udp.c init/netlink.c init/message.c rules/addr.c */
 #include "init/nft.c"
 
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 #include "rules/capture.h"
 
 static const struct ruleset_config config = {.secret = 0x12345678, .uid = 1337, .port = 15001, .egress_hook = true};
-static const struct link one_link[] = {{"eth0", false}};
+static const struct link one_link[] = {{"eth0", false, ""}};
 static struct ruleset ruleset;
 static struct bytecode bytecode;
 
@@ -19,7 +19,7 @@ static void make(unsigned present)
 {
 	const char *why;
 
-	assert_int_equal(ruleset_init(&ruleset, NULL, &config, one_link, 1, &why), 0);
+	assert_int_equal(ruleset_init(&ruleset, &fake.policy, &config, one_link, 1, &why), 0);
 	bytecode_init(&bytecode, &ruleset);
 	batch_fini(&batch);
 	batch_init(&batch, &ruleset, &bytecode, 0);
@@ -30,6 +30,7 @@ static void make(unsigned present)
 	assert_int_equal(put_all(&batch, NFPROTO_NETDEV), 0);
 	assert_int_equal(put_edge(&batch, false), 0);
 	bytecode_fini(&bytecode);
+	ruleset_fini(&ruleset);
 }
 
 /* ---- the batch ---- */
