@@ -108,6 +108,8 @@ static void answer(struct resolver *r, uint32_t i, enum ready how, struct resolv
 	a->status = late && !a->stale ? RESOLVE_FAIL : (enum resolve_status)e->status;
 	if (a->status == RESOLVE_OK)
 		dns_cache_load(&r->cache, i, a);
+	int64_t left_ms = a->status == RESOLVE_FAIL ? 0 : e->expires_ms - r->now_ms;
+	a->ttl = left_ms > 0 ? (uint32_t)((left_ms + 999) / 1000) : 0;
 	r->stats.stale_served += a->stale;
 }
 
@@ -384,7 +386,8 @@ static int open_tables(struct resolver *r, const struct resolve_config *c)
 	if (getrandom(key, sizeof(key), 0) != sizeof(key) ||
 	    dns_cache_init(&r->cache, c->entries, key) < 0 ||
 	    slab_init(&r->waiters, sizeof(struct waiter), c->waiters) < 0 ||
-	    slab_init(&r->lookups, sizeof(struct lookup), RESOLVE_LOOKUPS_MAX) < 0)
+	    slab_init(&r->lookups, sizeof(struct lookup), RESOLVE_LOOKUPS_MAX) < 0 ||
+	    slab_init(&r->records, sizeof(struct record_query), RESOLVE_RECORDS_MAX) < 0)
 		return -1;
 	r->epoll = epoll_create1(EPOLL_CLOEXEC);
 	return r->epoll < 0 || open_channel(r, c) < 0 ? -1 : 0;
@@ -414,6 +417,7 @@ struct resolver *resolver_open(const struct resolve_config *c, int64_t now_ms)
 		return NULL;
 	*r = (struct resolver){
 		.done = c->done,
+		.record = c->record,
 		.ctx = c->ctx,
 		.negative_ttl_max = c->negative_ttl_max,
 		.stale_max_ms = stale_ms(c->stale_max),
@@ -450,6 +454,7 @@ void resolver_close(struct resolver *r)
 	dns_cache_fini(&r->cache);
 	slab_fini(&r->waiters);
 	slab_fini(&r->lookups);
+	slab_fini(&r->records);
 	dns_heap_close();
 	munmap(r, size_of(r));
 }

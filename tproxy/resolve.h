@@ -16,7 +16,10 @@
 #define RESOLVE_ADDRS_MAX       16
 #define RESOLVE_NAMESERVERS_MAX 8
 #define RESOLVE_LOOKUPS_MAX     256        /* names that may be asked for at one time */
+#define RESOLVE_RECORDS_MAX     64         /* other questions under way at one time */
 #define RESOLVE_STALE_NEVER     UINT32_MAX
+
+struct ares_dns_record; /* of c-ares */
 
 enum resolve_status {
 	RESOLVE_FAIL = 0, /* no server answered, SERVFAIL, REFUSED, a malformed answer */
@@ -29,6 +32,7 @@ struct resolve_answer {
 	enum resolve_status status;
 	bool stale; /* out of date, served because no server answers (RFC 8767) */
 	uint8_t n;
+	uint32_t ttl; /* seconds that it is good for; 0: not to be used again, or out of date */
 	/* In the order received, IPv6 and IPv4 interleaved, IPv6 first (RFC 8305 4). */
 	struct addr addrs[RESOLVE_ADDRS_MAX];
 };
@@ -45,6 +49,11 @@ struct resolve_config {
 	uint32_t timeout_ms;            /* per try; 0: 2000; 2 tries */
 	/* Called by resolver_run() only. May call resolver_ask() and resolver_cancel(). */
 	void (*done)(void *ctx, uint64_t waiter, const struct resolve_answer *a);
+	/*
+	 * Called by resolver_run() and resolver_ask_record(); NULL: no answer. What it says is hostile;
+	 * its rcode may be NXDOMAIN. Must call nothing of the resolver's. May be NULL.
+	 */
+	void (*record)(void *ctx, uint64_t waiter, const struct ares_dns_record *response);
 	void *ctx;
 };
 
@@ -75,7 +84,13 @@ void resolver_run(struct resolver *r, int64_t now_ms);
  */
 int resolver_ask(struct resolver *r, const char *name, size_t len, uint64_t waiter, int64_t now_ms,
                  struct resolve_answer *a);
-/* Forgets a waiter. */
+/*
+ * Asks for the records of another type; nothing is kept, and no two questions are shared. 0:
+ * record() is or was called once; -1: as above.
+ */
+int resolver_ask_record(struct resolver *r, const char *name, size_t len, uint16_t type,
+                        uint64_t waiter, int64_t now_ms);
+/* Forgets a waiter of resolver_ask(). */
 void resolver_cancel(struct resolver *r, uint64_t waiter);
 
 struct resolver_stats {

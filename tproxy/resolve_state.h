@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a resolver is made of; for resolve.c and resolve_lookup.c only.
+ * What a resolver is made of; for resolve.c, resolve_lookup.c and resolve_record.c only.
  *
  * An entry of the cache says what is known of a name. A lookup asks for its A and AAAA records and
  * belongs to one entry, which has one lookup at most; it lives until c-ares has reported both. A
@@ -46,6 +46,13 @@ struct lookup {
 	struct dns_result result[2];
 };
 
+/* A question of resolver_ask_record(), from asking until c-ares reports. */
+struct record_query {
+	uint32_t link;           /* of the slab */
+	struct resolver *resolver;
+	uint64_t waiter;
+};
+
 struct waiter {
 	uint32_t next, prev;     /* of the same entry */
 	uint32_t bucket_next;    /* plus 1 */
@@ -55,6 +62,7 @@ struct waiter {
 
 struct resolver {
 	void (*done)(void *ctx, uint64_t waiter, const struct resolve_answer *a);
+	void (*record)(void *ctx, uint64_t waiter, const struct ares_dns_record *response);
 	void *ctx;
 	uint32_t negative_ttl_max;
 	int64_t stale_max_ms;
@@ -66,7 +74,7 @@ struct resolver {
 	int64_t now_ms;          /* as of the caller's last call */
 	int64_t due_ms;          /* no lookup has a deadline before */
 	struct dns_cache cache;
-	struct slab lookups, waiters;
+	struct slab lookups, waiters, records;
 	uint32_t *buckets;       /* of waiters by id: index plus 1 */
 	uint32_t mask;
 	uint32_t ready;          /* entries, linked by ready_next */
