@@ -67,6 +67,10 @@ static void begin(struct worker *w, struct conn *c, int family)
 		conn_close(w, c, true);
 		return;
 	}
+	if (c->dport == STUB_PORT && w->policies[c->policy].shared->dns_capture) {
+		stub_tcp_begin(w, c);
+		return;
+	}
 	struct route_query q = {
 		.src = c->src, .dst = c->dst, .port = c->dport, .seen = ROUTE_SEEN_NOTHING,
 	};

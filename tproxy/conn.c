@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Downstream connections: SNIFF -> DIAL -> RELAY, or SNIFF -> HTTP (request by request) -> LINGER.
+ * Downstream connections: SNIFF -> DIAL -> RELAY, or SNIFF -> HTTP (request by request) -> LINGER,
+ * or DNS from the start.
  *
  * Invariants:
  *  - no byte of a connection is sent upstream before route_find() allowed it, and then only to
@@ -9,7 +10,7 @@
  *  - a conn points at one policy generation from the decision on; HTTP connections move to the
  *    current one with each request;
  *  - exactly one of dial, up is set while an upstream is being reached or used; both are NONE in
- *    SNIFF, LINGER and between HTTP requests;
+ *    SNIFF, LINGER, DNS and between HTTP requests;
  *  - in SNIFF and DIAL the client's bytes are in flow[UPWARD].buf and nowhere else;
  *  - each live conn has its timer set, unless it is on the `again` list;
  *  - functions that may end a connection say so; after them it is not touched.
@@ -299,6 +300,7 @@ static void turn(struct worker *w, struct conn *c)
 	case CONN_SNIFF: sniff_turn(w, c); return;
 	case CONN_RELAY: relay_turn(w, c); return;
 	case CONN_HTTP: exchange_turn(w, c); return;
+	case CONN_DNS: stub_tcp_turn(w, c); return;
 	case CONN_LINGER: linger_turn(w, c); return;
 	case CONN_DIAL:
 		/* Bytes wait in the socket; a client that is gone needs no upstream. */
@@ -376,6 +378,7 @@ void conn_timeout(struct worker *w, struct conn *c)
 		conn_log(w, c, FLAG_NONE, NULL, "idle_timeout");
 		conn_close(w, c, true);
 		return;
+	case CONN_DNS: stub_tcp_timeout(w, c); return;
 	case CONN_LINGER: conn_close(w, c, false); return;
 	case CONN_FREE: return;
 	}
@@ -396,6 +399,7 @@ void conn_drain(struct worker *w, struct conn *c)
 {
 	/* Nothing was asked yet, or nothing is being asked: nobody loses an answer. */
 	if ((c->state == CONN_SNIFF && !c->flow[UPWARD].len) ||
+	    (c->state == CONN_DNS && !c->questions && !c->flow[UPWARD].len) ||
 	    (c->state == CONN_HTTP && c->exchange == NONE))
 		conn_close(w, c, false);
 }

@@ -56,25 +56,23 @@ static const char *errno_reason(int e)
 	}
 }
 
-/* The address rules: what is checked is what is dialled. */
-static bool address_allowed(struct worker *w, const struct conn *c, const struct addr *a)
+bool dial_allowed(const struct addr *a, bool allow_private)
+{
+	enum addr_class class = addr_classify(a);
+
+	return class == ADDR_PUBLIC || (class == ADDR_PRIVATE && allow_private);
+}
+
+static bool private_allowed(struct worker *w, const struct conn *c)
 {
 	struct policy_service s;
 
-	switch (addr_classify(a)) {
-	case ADDR_PUBLIC:
-		return true;
-	case ADDR_PRIVATE:
-		if (c->service == NONE)
-			return c->flags & CONN_PASSTHROUGH;
-		policy_service(conn_policy(w, c), c->service, &s);
-		return s.location == POLICY_INTERNAL || s.allow_private ||
-		       s.enforcement == POLICY_AUDIT ||
-		       w->policies[c->policy].shared->meta.enforcement == POLICY_AUDIT;
-	case ADDR_REFUSED:
-	default:
-		return false;
-	}
+	if (c->service == NONE)
+		return c->flags & CONN_PASSTHROUGH;
+	policy_service(conn_policy(w, c), c->service, &s);
+	return s.location == POLICY_INTERNAL || s.allow_private ||
+	       s.enforcement == POLICY_AUDIT ||
+	       w->policies[c->policy].shared->meta.enforcement == POLICY_AUDIT;
 }
 
 static void add(struct dial *d, const struct addr *a, uint16_t port)
@@ -88,7 +86,7 @@ static void add(struct dial *d, const struct addr *a, uint16_t port)
 /* Asked of each address at the moment it would be used. */
 static bool candidate_allowed(struct worker *w, const struct conn *c, struct dial *d, uint8_t at)
 {
-	if (address_allowed(w, c, &d->addrs[at]))
+	if (dial_allowed(&d->addrs[at], private_allowed(w, c)))
 		return true;
 	d->refused = true;
 	worker_count(w, STAT_ADDR_REFUSED, 1);

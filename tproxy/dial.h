@@ -11,6 +11,9 @@
 
 #include "tproxy/worker_state.h"
 
+/* The address rules: what is checked is what is dialled, or told to a client that asks for it. */
+bool dial_allowed(const struct addr *a, bool allow_private);
+
 /*
  * c->service, key and flags are set. name (canonical, may be NULL): what the client asked for;
  * looked up by resolution = dns or dynamic-dns when it is what the service was found by (c->key).

@@ -40,6 +40,7 @@ static const char *state_name(const struct conn *c)
 	static const char *const names[] = {
 		[CONN_FREE] = "free", [CONN_SNIFF] = "sniff", [CONN_DIAL] = "dial",
 		[CONN_RELAY] = "relay", [CONN_HTTP] = "http", [CONN_LINGER] = "linger",
+		[CONN_DNS] = "dns",
 	};
 	return c->state == CONN_HTTP && c->exchange == NONE ? "keepalive" : names[c->state];
 }

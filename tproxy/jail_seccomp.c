@@ -68,6 +68,8 @@ static const struct rule rules[] = {
 	{ SYS_socket, { IS(0, AF_INET), TYPE(SOCK_DGRAM), IS(2, IPPROTO_UDP) } },
 	{ SYS_socket, { IS(0, AF_INET6), TYPE(SOCK_DGRAM), IS(2, IPPROTO_UDP) } },
 	{ SYS_socket, { IS(0, AF_UNIX), TYPE(SOCK_DGRAM), IS(2, 0) } },
+	/* and orders to the holder of the rules */
+	{ SYS_socket, { IS(0, AF_UNIX), TYPE(SOCK_SEQPACKET), IS(2, 0) } },
 	OPTION(SOL_SOCKET, SO_MARK),
 	OPTION(SOL_SOCKET, SO_LINGER),
 	OPTION(SOL_SOCKET, SO_KEEPALIVE),

@@ -21,13 +21,15 @@
 #define CONNS_MIN 16u
 /* Descriptors besides those of workers: the control thread, admin clients, the policy, reloading. */
 #define PROCESS_FDS 40u
-/* Of a worker besides those of connections: listeners, epoll, the resolver's sockets. */
-#define WORKER_FDS 24u
+/* Of a worker besides those of connections: listeners, epoll, the sockets of DNS, the holder. */
+#define WORKER_FDS 30u
 
 static const char *capability_hint(int error, const char *step)
 {
-	if (error != EPERM)
+	if (error != EPERM && error != EACCES)
 		return "";
+	if (strstr(step, "port 53"))
+		return ": dns = capture with method tproxy needs the capability CAP_NET_BIND_SERVICE";
 	if (strstr(step, "TRANSPARENT"))
 		return ": method tproxy needs the capability CAP_NET_ADMIN (or CAP_NET_RAW)";
 	if (strstr(step, "MARK"))
@@ -40,7 +42,7 @@ static int fail(int status, const char *what, const char *object)
 	int e = errno;
 
 	log_error("%s: %s: %s%s", what, object, strerror(e), capability_hint(e, object));
-	return e == EPERM ? EX_NOPERM : status;
+	return e == EPERM || e == EACCES ? EX_NOPERM : status;
 }
 
 /* Descriptors 0 to 2 must not become sockets. */
@@ -76,6 +78,7 @@ static int open_policy(struct control *c)
 		log_error("policy: %s: %s", c->options.policy, e.text);
 		return status;
 	}
+	c->options.workers.state = c->options.state;
 	policy_capture(c->policy, &capture);
 	c->options.workers.transparent = capture.method == POLICY_TPROXY;
 	return GO_ON;

@@ -17,6 +17,10 @@ void metrics_add(struct stats *sum, const struct stats *worker)
 		sum->tls[i] += stat_get(&worker->tls[i]);
 	for (int i = 0; i < HTTP_ERRORS; i++)
 		sum->http[i] += stat_get(&worker->http[i]);
+	for (int i = 0; i < DNS_TYPES; i++)
+		sum->dns_type[i] += stat_get(&worker->dns_type[i]);
+	for (int i = 0; i < DNS_RESULTS; i++)
+		sum->dns_result[i] += stat_get(&worker->dns_result[i]);
 	for (int i = 0; i < FLAGS; i++)
 		sum->flag[i] += stat_get(&worker->flag[i]);
 }
@@ -109,6 +113,18 @@ static void put_counters(const struct metrics *m, const struct style *s, struct 
 		             access_flag_name((enum access_flag)i), m->stats.flag[i]);
 }
 
+static void put_questions(const struct metrics *m, const struct style *s, struct page *out)
+{
+	s->head(out, "dns_questions_total", "DNS questions of clients by type", false);
+	for (int i = 0; i < DNS_TYPES; i++)
+		put_labelled(out, s, "dns_questions_total", "type",
+		             dns_type_name((enum dns_type)i), m->stats.dns_type[i]);
+	s->head(out, "dns_results_total", "DNS questions of clients by what became of them", false);
+	for (int i = 0; i < DNS_RESULTS; i++)
+		put_labelled(out, s, "dns_results_total", "result",
+		             dns_result_name((enum dns_result)i), m->stats.dns_result[i]);
+}
+
 struct row {
 	const char *name, *help;
 	bool gauge;
@@ -190,6 +206,7 @@ static void put_all(const struct metrics *m, const struct style *s, struct page 
 {
 	put_process(m, s, out);
 	put_counters(m, s, out);
+	put_questions(m, s, out);
 	put_resolver(&m->resolver, s, out);
 }
 

@@ -14,6 +14,28 @@ const char *access_flag_name(enum access_flag f)
 	return (unsigned)f < FLAGS ? names[f] : "-";
 }
 
+const char *dns_type_name(enum dns_type t)
+{
+	static const char names[DNS_TYPES][8] = {
+		[DNS_TYPE_A] = "a", [DNS_TYPE_AAAA] = "aaaa", [DNS_TYPE_HTTPS] = "https",
+		[DNS_TYPE_SVCB] = "svcb", [DNS_TYPE_PTR] = "ptr", [DNS_TYPE_OTHER] = "other",
+	};
+	return names[t];
+}
+
+const char *dns_result_name(enum dns_result r)
+{
+	static const char *const names[DNS_RESULTS] = {
+		[DNS_RESULT_FOUND] = "found", [DNS_RESULT_FIXED] = "fixed",
+		[DNS_RESULT_NEGATIVE] = "negative", [DNS_RESULT_EMPTY] = "empty",
+		[DNS_RESULT_REFUSED] = "refused",
+		[DNS_RESULT_ADDRESS_REFUSED] = "address_refused",
+		[DNS_RESULT_MALFORMED] = "malformed", [DNS_RESULT_FAILED] = "failed",
+		[DNS_RESULT_FULL] = "full",
+	};
+	return names[r];
+}
+
 static const struct stat_info infos[STAT_COUNT] = {
 	[STAT_CX_TOTAL] = { "downstream_cx_total", "Client connections accepted", false },
 	[STAT_CX_ACTIVE] = { "downstream_cx_active", "Client connections open", true },
@@ -58,6 +80,19 @@ static const struct stat_info infos[STAT_COUNT] = {
 		"Times that a flow waited for a buffer", false },
 	[STAT_ACCESS_DROPPED] = { "access_log_dropped_total",
 		"Access-log lines lost because the log was slow", false },
+	[STAT_DNS_UDP] = { "dns_udp_questions_total", "DNS questions of clients over UDP", false },
+	[STAT_DNS_TCP] = { "dns_tcp_questions_total", "DNS questions of clients over TCP", false },
+	[STAT_DNS_ACTIVE] = { "dns_questions_active",
+		"DNS questions of clients that wait for name servers", true },
+	[STAT_DNS_TRUNCATED] = { "dns_truncated_total",
+		"Answers that did not fit into a datagram", false },
+	[STAT_DNS_STRAY] = { "dns_stray_total",
+		"Datagrams that were sent to the proxy's own port", false },
+	[STAT_DNS_UNSENT] = { "dns_unsent_total", "Answers that could not be sent", false },
+	[STAT_LEARN_ORDERS] = { "udp_learned_total",
+		"Addresses of UDP services handed to sluice-init hold", false },
+	[STAT_LEARN_LOST] = { "udp_learn_failed_total",
+		"Addresses of UDP services that could not be handed on", false },
 };
 
 const struct stat_info *stat_info(enum stat_id s)

@@ -57,8 +57,36 @@ enum stat_id { /* not "stat": that is a struct of the system's */
 	STAT_NAMES,
 	STAT_BUFFER_STARVED,    /* times a flow had to wait for a buffer */
 	STAT_ACCESS_DROPPED,    /* access-log lines lost because the log was slow */
+	STAT_DNS_UDP,           /* questions from clients */
+	STAT_DNS_TCP,
+	STAT_DNS_ACTIVE,        /* gauge: questions that wait for name servers */
+	STAT_DNS_TRUNCATED,
+	STAT_DNS_STRAY,         /* datagrams that were not captured */
+	STAT_DNS_UNSENT,        /* answers that could not be sent */
+	STAT_LEARN_ORDERS,      /* UDP addresses handed to the holder of the rules */
+	STAT_LEARN_LOST,        /* that could not be handed on */
 	STAT_COUNT,
 };
+
+/* Questions from clients by what they ask for, and by what became of them. */
+enum dns_type {
+	DNS_TYPE_A = 0, DNS_TYPE_AAAA, DNS_TYPE_HTTPS, DNS_TYPE_SVCB, DNS_TYPE_PTR, DNS_TYPE_OTHER,
+	DNS_TYPES,
+};
+enum dns_result {
+	DNS_RESULT_FOUND = 0,       /* records from name servers */
+	DNS_RESULT_FIXED,           /* addresses of the policy */
+	DNS_RESULT_NEGATIVE,        /* name servers know nothing */
+	DNS_RESULT_EMPTY,           /* a type that is not asked for */
+	DNS_RESULT_REFUSED,         /* not in the policy, for this client */
+	DNS_RESULT_ADDRESS_REFUSED, /* nothing was left by the address rules */
+	DNS_RESULT_MALFORMED,
+	DNS_RESULT_FAILED,          /* no name server answered */
+	DNS_RESULT_FULL,            /* a table is full */
+	DNS_RESULTS,
+};
+const char *dns_type_name(enum dns_type t);
+const char *dns_result_name(enum dns_result r);
 
 /* How a counter is shown: without the prefix "sluice_". */
 struct stat_info { const char *name, *help; bool gauge; };
@@ -69,6 +97,8 @@ struct stats {
 	uint64_t reason[ROUTE_REASONS]; /* decisions by reason */
 	uint64_t tls[TLS_ERRORS];       /* refused ClientHellos by -error */
 	uint64_t http[HTTP_ERRORS];     /* refused requests by -error */
+	uint64_t dns_type[DNS_TYPES];
+	uint64_t dns_result[DNS_RESULTS];
 	uint64_t flag[FLAGS];           /* finished connections and requests by response flag */
 };
 

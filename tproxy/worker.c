@@ -105,6 +105,7 @@ static void switch_policy(struct worker *w, struct shared_policy *p)
 	} else {
 		access_log_switch(w->log, p->sink->sink, p->meta.log_format);
 	}
+	learn_policy(w);
 }
 
 /* Orders */
@@ -182,6 +183,7 @@ static void dispatch(struct worker *w, const struct epoll_event *e)
 	case EVENT_DOWN: on_down(w, e); return;
 	case EVENT_UP: on_up(w, e); return;
 	case EVENT_MAIL: read_mail(w); return;
+	case EVENT_STUB: stub_udp_ready(w, loop_index(e->data.u64)); return;
 	case EVENT_RESOLVER: default: return; /* run once per turn */
 	}
 }
@@ -190,7 +192,9 @@ static void fire(void *ctx, struct timer *t)
 {
 	struct worker *w = ctx;
 
-	if (slab_owns(&w->conns, t))
+	if (t == &w->learn.timer)
+		learn_timeout(w);
+	else if (slab_owns(&w->conns, t))
 		conn_timeout(w, (struct conn *)(void *)((char *)t - offsetof(struct conn, timer)));
 	else
 		up_expire(w, (struct up *)(void *)((char *)t - offsetof(struct up, timer)));
@@ -199,8 +203,16 @@ static void fire(void *ctx, struct timer *t)
 void worker_resolved(void *ctx, uint64_t waiter, const struct resolve_answer *a)
 {
 	struct worker *w = ctx;
-	struct conn *c = conn_at(w, (uint32_t)waiter);
 
+	if (waiter & STUB_WAITER) {
+		stub_resolved(w, waiter, a);
+		return;
+	}
+	if (waiter & LEARN_WAITER) {
+		learn_resolved(w, waiter, a);
+		return;
+	}
+	struct conn *c = conn_at(w, (uint32_t)waiter);
 	if (c->state != CONN_FREE && (c->generation & 0x0fffffff) == waiter >> 32 &&
 	    c->dial != NONE)
 		dial_resolved(w, c, a);
@@ -256,6 +268,7 @@ static void end_all(struct worker *w)
 	for (uint32_t i = 0; i < w->conns.high; i++)
 		if (conn_at(w, i)->state != CONN_FREE)
 			conn_end(w, conn_at(w, i));
+	stub_end(w);
 }
 
 static void trim(struct worker *w)
@@ -306,8 +319,12 @@ static bool turn(struct worker *w, bool *log_waits)
 	*log_waits = access_flush(w->log) > 0;
 	if (w->draining && w->loop.now_ms >= w->drain_ms)
 		end_all(w);
-	if (w->draining && w->again == NONE && !w->conns.used)
-		return false;
+	if (w->draining && w->again == NONE && !w->conns.used) {
+		/* As long as there are connections, their clients may ask for names. */
+		stub_udp_deafen(w);
+		if (!w->stub.queries.used)
+			return false;
+	}
 	trim(w);
 	return true;
 }
@@ -323,6 +340,7 @@ void *worker_run(void *arg)
 	if (w->again != NONE)
 		run_again(w);
 	up_close_idle(w);
+	learn_end(w);
 	access_flush(w->log);
 	/* From here on the control thread finds out for itself that nothing is left. */
 	pthread_mutex_lock(&w->mail_lock);

@@ -59,6 +59,8 @@ static struct shared_policy *share(struct policy *policy, struct access_sink *si
                                    struct shared_policy *like)
 {
 	struct shared_policy *p = calloc(1, sizeof(*p));
+	struct policy_capture capture;
+
 	if (!p)
 		return NULL;
 	if (like && like->sink->sink == sink) {
@@ -76,6 +78,8 @@ static struct shared_policy *share(struct policy *policy, struct access_sink *si
 	}
 	p->policy = policy;
 	policy_meta(policy, &p->meta);
+	policy_capture(policy, &capture);
+	p->dns_capture = capture.dns == POLICY_CAPTURE;
 	atomic_init(&p->refs, 1);
 	return p;
 }
@@ -122,9 +126,9 @@ static int open_resolver(struct worker *w, const struct workers_config *c, const
 	struct addr servers[RESOLVE_NAMESERVERS_MAX];
 	struct resolve_config rc = {
 		.nameservers = servers, .port = c->dns_port, .entries = c->dns_entries,
-		.waiters = c->max_conns, .mark = c->mark,
+		.waiters = c->max_conns + STUB_QUERIES + LEARN_NAMES, .mark = c->mark,
 		.negative_ttl_max = 60, .stale_max = 3600, .timeout_ms = 2000,
-		.done = worker_resolved, .ctx = w,
+		.done = worker_resolved, .record = stub_record, .ctx = w,
 	};
 	struct policy_meta m;
 
@@ -159,6 +163,8 @@ static void blank_worker(struct workers *all, unsigned number)
 	w->number = number;
 	w->config = &all->config;
 	w->again = NONE;
+	w->stub.udp[0] = w->stub.udp[1] = w->stub.from[0] = w->stub.from[1] = -1;
+	learn_init(&w->learn);
 	w->listeners[0] = w->listeners[1] = w->mail_fd = w->spare_fd = w->loop.epfd = -1;
 	for (unsigned i = 0; i < sizeof(w->idle) / sizeof(*w->idle); i++)
 		w->idle[i] = NONE;
@@ -199,8 +205,13 @@ static int open_worker(struct workers *all, unsigned number, const char **step)
 	*step = "listen";
 	if (open_listeners(w, c, step) < 0)
 		return -1;
+	if (stub_init(w, all->current->dns_capture, step) < 0)
+		return -1;
 	*step = "resolver";
-	return open_resolver(w, c, all->current->policy);
+	if (open_resolver(w, c, all->current->policy) < 0)
+		return -1;
+	learn_policy(w);
+	return 0;
 }
 
 struct workers *workers_open(const struct workers_config *c, struct policy *p,
@@ -319,6 +330,7 @@ static void check_empty(const struct worker *w)
 		{ "exchanges", w->exchanges.used },
 		{ "buffers", w->buffers.used },
 		{ "names", w->names.used },
+		{ "DNS questions", w->stub.queries.used },
 		{ "pipes", (uint32_t)(w->n_pipes - w->n_pipe_free) },
 		{ "idle connections", w->n_idle },
 	};
@@ -345,6 +357,8 @@ static void close_worker(struct worker *w)
 		}
 	if (w->resolver)
 		resolver_close(w->resolver);
+	stub_fini(&w->stub);
+	learn_fini(&w->learn);
 	if (w->log)
 		access_log_close(w->log);
 	loop_fini(&w->loop);

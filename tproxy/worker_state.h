@@ -16,8 +16,10 @@
 #include <stdatomic.h>
 
 #include "rules/name.h"
+#include "tproxy/learn.h"
 #include "tproxy/loop.h"
 #include "tproxy/slab.h"
+#include "tproxy/stub.h"
 #include "tproxy/worker.h"
 
 #define NONE SLAB_NONE
@@ -27,7 +29,7 @@
 #define DIAL_MAX     16
 
 /* What an event is for. */
-enum { EVENT_LISTEN = 1, EVENT_DOWN, EVENT_UP, EVENT_RESOLVER, EVENT_MAIL };
+enum { EVENT_LISTEN = 1, EVENT_DOWN, EVENT_UP, EVENT_RESOLVER, EVENT_MAIL, EVENT_STUB };
 
 /* What is known of a descriptor since the last edge. */
 enum {
@@ -55,6 +57,7 @@ enum conn_state {
 	CONN_DIAL,     /* a tunnel's upstream is resolved and connected; conn.dial */
 	CONN_RELAY,    /* bytes both ways */
 	CONN_HTTP,     /* request by request; conn.exchange while there is one */
+	CONN_DNS,      /* questions and answers; see stub_tcp.c */
 	CONN_LINGER,   /* all was said; waits for the client's FIN so that no RST destroys it */
 };
 
@@ -84,6 +87,7 @@ struct conn {
 	uint32_t name;       /* what the client asked for; see CONN_NAME_SLOT */
 	uint8_t state, io, flags;
 	uint8_t policy;      /* index in worker.policies */
+	uint8_t questions;   /* under way, in CONN_DNS */
 };
 
 enum up_state { UP_FREE = 0, UP_CONNECTING, UP_ACTIVE, UP_IDLE };
@@ -125,6 +129,7 @@ struct shared_policy {
 	struct policy *policy;
 	struct shared_sink *sink;
 	struct policy_meta meta;
+	bool dns_capture;
 	atomic_uint refs;
 };
 
@@ -159,6 +164,8 @@ struct worker {
 	struct policy_slot policies[GENERATIONS];
 	uint8_t policy;                     /* the current one */
 	struct resolver *resolver;
+	struct stub stub;
+	struct learn learn;
 	struct access_log *log;
 	struct stats stats;
 	uint32_t again;                     /* list of conns with work left, by conn.link */

@@ -128,6 +128,10 @@ static void fill(struct stats *s, uint64_t from)
 		s->tls[i] = from++;
 	for (int i = 0; i < HTTP_ERRORS; i++)
 		s->http[i] = from++;
+	for (int i = 0; i < DNS_TYPES; i++)
+		s->dns_type[i] = from++;
+	for (int i = 0; i < DNS_RESULTS; i++)
+		s->dns_result[i] = from++;
 	for (int i = 0; i < FLAGS; i++)
 		s->flag[i] = from++;
 }
