@@ -2,6 +2,8 @@
 /* The checks in their order, and those of names, of visibility and of the policy's own section. */
 #include "rules/check.h"
 
+#include "rules/auto_address.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -152,6 +154,7 @@ void check_source(struct source *s, const char *node)
 
 	c.used = used;
 	hosts_open(&c.hosts, c.model, used);
+	auto_address_draw(s, used, &c.hosts);
 	check_all_names(&c);
 	check_policy(&c);
 	check_capture(&c);

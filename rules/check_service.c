@@ -140,6 +140,11 @@ static void check_addresses(struct check *c, const struct model_service *s)
 		char text[ADDR_TEXT];
 
 		cidr_format(cidr, text);
+		if (policy_is_auto_address(&cidr->addr) && !s->auto_address &&
+		    c->model->capture.dns == POLICY_CAPTURE)
+			diag_error(c->diag, a->at,
+				"service %s: addresses: %s lies in 240.240.0.0/16 or 2001:2::/48, where dns = capture takes synthetic addresses from",
+				s->name, text);
 		if (cidr->bits < 128 && s->resolution != POLICY_NONE &&
 		    s->resolution != POLICY_STATIC && s->resolution != POLICY_DYNAMIC_DNS)
 			diag_error(c->diag, a->at,
@@ -390,7 +395,8 @@ void check_conflicts(struct check *c)
 
 			if (!addressed && policy_protocol_is_tcp(p->protocol))
 				*model_push(&by_port) = t;
-			for (size_t k = 0; k < s->addresses.n; k++) {
+			/* Synthetic ones are as different as the hosts, which hosts_check() has seen to. */
+			for (size_t k = 0; k < s->addresses.n && !s->auto_address; k++) {
 				t.cidr = s->addresses.v[k].cidr;
 				t.at = s->addresses.v[k].at;
 				*model_push(&by_address) = t;

@@ -89,6 +89,7 @@ static const struct language_entry entries[] = {
 	{ SECTION_SERVICE, KEY_ENDPOINTS, "endpoints", value_endpoint, SERVICE(endpoints), NULL, LIST },
 	{ SECTION_SERVICE, KEY_UPGRADE, "upgrade", value_flag, SERVICE(websocket), upgrades, 0 },
 	{ SECTION_SERVICE, KEY_ALLOW_PRIVATE, "allow-private", value_flag, SERVICE(allow_private), yes_no, 0 },
+	{ SECTION_SERVICE, KEY_AUTO_ADDRESS, "auto-address", value_flag, SERVICE(auto_address), yes_no, 0 },
 	{ SECTION_SERVICE, KEY_CLIENTS, "clients", value_cidr, SERVICE(clients), NULL, LIST },
 
 	{ SECTION_GATEWAY, KEY_ADDRESS, "address", value_endpoint, GATEWAY(addresses), NULL, LIST },

@@ -426,6 +426,28 @@ bool policy_service_serves(const struct policy *p, uint32_t service, const struc
 	return clients.n == 0;
 }
 
+/* ---- synthetic addresses ---- */
+
+static const struct cidr auto_ranges[2] = {
+	{{{[10] = 0xff, 0xff, 240, 240}}, 96 + 16},
+	{{{0x20, 0x01, 0x00, 0x02}}, 48},
+};
+
+void policy_auto_address(uint32_t number, struct addr pair[static 2])
+{
+	const uint8_t tail[4] = {240, 240, (uint8_t)(number / 254), (uint8_t)(1 + number % 254)};
+
+	for (size_t i = 0; i < 2; i++) {
+		pair[i] = auto_ranges[i].addr;
+		memcpy(pair[i].b + 12, tail, sizeof(tail));
+	}
+}
+
+bool policy_is_auto_address(const struct addr *a)
+{
+	return cidr_contains(&auto_ranges[0], a) || cidr_contains(&auto_ranges[1], a);
+}
+
 /* ---- words ---- */
 
 const char *policy_protocol_name(enum policy_protocol v)

@@ -155,6 +155,14 @@ int64_t policy_service_port(const struct policy *p, uint32_t service, uint16_t n
 /* Whether a source address may use the service. */
 bool policy_service_serves(const struct policy *p, uint32_t service, const struct addr *client);
 
+/*
+ * Synthetic addresses lie in 240.240.0.0/16 and 2001:2::/48. The pair with a number has
+ * 240.240.X.Y, X being number / 254 and Y 1 + number % 254, and 2001:2::f0f0:XXYY.
+ */
+#define POLICY_AUTO_ADDRESSES 64770 /* X 0 to 254, Y 1 to 254 */
+void policy_auto_address(uint32_t number, struct addr pair[static 2]);
+bool policy_is_auto_address(const struct addr *a);
+
 /* Words of the policy language, for show, explain, logs and /policy. */
 const char *policy_protocol_name(enum policy_protocol v);
 const char *policy_resolution_name(enum policy_resolution v);

@@ -283,14 +283,36 @@ static void show_capture(struct show *s)
 		show_word(s, "accept", "packet-sockets");
 }
 
+/* Only where a source that says nothing might get another answer. */
+static void show_auto_address(struct show *s, const struct policy_service *v, const uint8_t *key)
+{
+	struct policy_capture c;
+	bool tcp = false;
+
+	policy_capture(s->p, &c);
+	for (uint32_t i = 0; i < v->ports.n; i++) {
+		struct policy_port port;
+
+		policy_port(s->p, v->ports.first + i, &port);
+		tcp |= policy_protocol_is_tcp(port.protocol);
+	}
+	if (v->auto_address)
+		show_word(s, "auto-address", "yes");
+	else if (c.dns == POLICY_CAPTURE && tcp && v->cidrs.n == 0 && v->n_hosts == 1 &&
+		 key[0] > 0 && key[1] != '.' && v->resolution != POLICY_NONE)
+		show_word(s, "auto-address", "no");
+}
+
 static void show_service(struct show *s, uint32_t i, size_t keys_end)
 {
+	const uint8_t **keys;
 	struct policy_service v;
 
 	policy_service(s->p, i, &v);
+	keys = s->keys + keys_end - v.n_hosts;
 	fprintf(s->out, "\n[service %s]\n", v.name);
 	s->width = (int)strlen("allow-private");
-	show_hosts(s, s->keys + keys_end - v.n_hosts, v.n_hosts);
+	show_hosts(s, keys, v.n_hosts);
 	show_ports(s, v.ports);
 	show_word(s, "resolution", policy_resolution_name(v.resolution));
 	show_word(s, "location", locations[v.location]);
@@ -299,7 +321,9 @@ static void show_service(struct show *s, uint32_t i, size_t keys_end)
 	if (v.export_to.n != 1 ||
 	    strcmp(policy_string(s->p, policy_item(v.export_to, 0)), "*") != 0)
 		show_strings(s, "export-to", v.export_to);
-	show_cidrs(s, "addresses", v.cidrs);
+	if (!v.auto_address)
+		show_cidrs(s, "addresses", v.cidrs);
+	show_auto_address(s, &v, keys[0]);
 	show_endpoints(s, v.endpoints);
 	if (v.websocket)
 		show_word(s, "upgrade", "websocket");

@@ -171,6 +171,63 @@ static bool check_endpoints(struct verify *v, struct taken *t, const uint8_t *r)
 	return true;
 }
 
+/* Ports by address, and no UDP. */
+static bool is_tcp(const struct policy *p, struct policy_run ports)
+{
+	bool tcp = false;
+
+	for (uint32_t i = 0; i < ports.n; i++) {
+		struct policy_port port;
+
+		policy_port(p, ports.first + i, &port);
+		if (port.protocol == POLICY_PROTO_UDP)
+			return false;
+		tcp |= policy_protocol_is_tcp(port.protocol);
+	}
+	return tcp;
+}
+
+/* Whether the addresses are a pair that the compiler may have drawn. */
+static bool is_auto_pair(const struct policy *p, struct policy_run cidrs)
+{
+	struct addr pair[2];
+	struct cidr c[2];
+
+	if (cidrs.n != 2)
+		return false;
+	policy_cidr(p, cidrs.first, &c[0]);
+	policy_cidr(p, cidrs.first + 1, &c[1]);
+	if (c[0].bits != 128 || c[1].bits != 128 || c[0].addr.b[14] == 255 ||
+	    c[0].addr.b[15] == 0 || c[0].addr.b[15] == 255)
+		return false;
+	policy_auto_address(c[0].addr.b[14] * 254u + c[0].addr.b[15] - 1u, pair);
+	return addr_equal(&c[0].addr, &pair[0]) && addr_equal(&c[1].addr, &pair[1]);
+}
+
+/* That synthetic addresses are the ones of services that have the flag, and nobody else's. */
+static bool check_auto_address(struct verify *v, uint32_t i)
+{
+	struct policy_capture c;
+	struct policy_service s;
+
+	policy_capture(v->p, &c);
+	policy_service(v->p, i, &s);
+	if (s.auto_address)
+		return (c.dns == POLICY_CAPTURE && s.resolution != POLICY_NONE &&
+			s.resolution != POLICY_DYNAMIC_DNS && s.n_hosts == 1 &&
+			is_tcp(v->p, s.ports) && is_auto_pair(v->p, s.cidrs)) ||
+		       verify_fail(v, FORMAT_SERVICES, i, "cannot have synthetic addresses");
+	for (uint32_t k = 0; k < s.cidrs.n && c.dns == POLICY_CAPTURE; k++) {
+		struct cidr cidr;
+
+		policy_cidr(v->p, s.cidrs.first + k, &cidr);
+		if (policy_is_auto_address(&cidr.addr))
+			return verify_fail(v, FORMAT_CIDRS, s.cidrs.first + k,
+					   "lies among the synthetic addresses");
+	}
+	return true;
+}
+
 static bool check_service(struct verify *v, struct taken *t, uint32_t i)
 {
 	const uint8_t *r = record(v, FORMAT_SERVICES, i, SERVICE_SIZE);
@@ -187,7 +244,8 @@ static bool check_service(struct verify *v, struct taken *t, uint32_t i)
 			   i) &&
 	       check_ports(v, t, r + SERVICE_PORTS) &&
 	       check_endpoints(v, t, r + SERVICE_ENDPOINTS) &&
-	       check_cidrs(v, t, r + SERVICE_CIDRS) && check_cidrs(v, t, r + SERVICE_CLIENTS);
+	       check_cidrs(v, t, r + SERVICE_CIDRS) && check_cidrs(v, t, r + SERVICE_CLIENTS) &&
+	       check_auto_address(v, i);
 }
 
 static bool check_services(struct verify *v, struct taken *t)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Any bytes as a policy's source: what the checks accept compiles, and what compiles verifies. */
 /* LINK: rules/source.c rules/language.c rules/text.c rules/diag.c rules/value.c rules/item.c */
-/* LINK: rules/check.c rules/check_bypass.c rules/check_capture.c rules/check_gateway.c */
+/* LINK: rules/auto_address.c rules/check.c rules/check_bypass.c rules/check_capture.c rules/check_gateway.c */
 /* LINK: rules/check_node.c rules/check_route.c rules/check_service.c rules/hosts.c rules/emit.c */
 /* LINK: rules/host_table.c rules/address_table.c rules/port_table.c rules/pool.c rules/name.c */
 /* LINK: rules/addr.c rules/addr_class.c rules/crc32c.c rules/policy.c rules/capture.c */

@@ -164,6 +164,9 @@ static inline void model_full(struct model *m)
 	push_port(&s->ports, POLICY_PROTO_MQTT, 1883, 1883);
 	push_port(&s->ports, POLICY_PROTO_REDIS, 6379, 6379);
 	push_endpoint(&s->endpoints, "192.0.2.9", 0, 1);
+	push_cidr(&s->addresses, "240.240.238.226"); /* what the compiler draws for the name */
+	push_cidr(&s->addresses, "2001:2::f0f0:eee2");
+	s->auto_address = true;
 }
 
 static inline uint8_t *model_bytes(struct model *m, size_t *len)

@@ -9,8 +9,8 @@
 #include "policy_model.h"
 
 /* Of model_full()'s encoding. */
-#define FULL_LENGTH 1668
-#define FULL_CRC    0x90aa1024
+#define FULL_LENGTH 1796
+#define FULL_CRC    0x7640f5f4
 
 static uint32_t random_state;
 
@@ -283,7 +283,7 @@ static void add_cidr(struct model *m)
 
 static void add_taker(struct model *m)
 {
-	push_port(&m->services.v[0].ports, POLICY_PROTO_TCP, 1883, 1883);
+	push_port(&push_service(m, "taker", POLICY_DNS)->ports, POLICY_PROTO_TCP, 7000, 7000);
 }
 
 static void add_blank(struct model *m)
@@ -434,7 +434,7 @@ static void test_emit_refuses(void **state)
 		{add_port, "service web lists port 80 twice"},
 		{add_host, "service web lists *.example.com twice"},
 		{add_cidr, "198.51.100.0/24 is listed twice"},
-		{add_taker, "services queue and web both take the whole of port 1883"},
+		{add_taker, "services taker and web both take the whole of port 7000"},
 		{add_blank, "not printable ASCII"},
 		{add_accent, "not printable ASCII"},
 		{add_key, "its name is not a canonical host"},

@@ -4,10 +4,13 @@
 /* LINK: rules/emit.c rules/host_table.c rules/ini.c rules/item.c rules/language.c */
 /* LINK: rules/model.c rules/name.c rules/policy.c rules/pool.c rules/port_table.c */
 /* LINK: rules/source.c rules/text.c rules/value.c rules/verify.c rules/verify_record.c */
-/* LINK: rules/verify_table.c */
+/* LINK: rules/verify_table.c rules/auto_address.c rules/hosts.c rules/check.c rules/check_bypass.c */
+/* LINK: rules/check_capture.c rules/check_gateway.c rules/check_node.c rules/check_route.c */
+/* LINK: rules/check_service.c rules/check_udp.c */
 #include "rules/show.c"
 
 #include "policy_model.h"
+#include "rules/auto_address.h"
 #include "rules/source.h"
 
 #define A20 "aaaaaaaaaaaaaaaaaaaa"
@@ -79,6 +82,7 @@ static void test_full(void **state)
 		"ports         = mqtt:1883, redis:6379\n"
 		"resolution    = static\n"
 		"location      = external\n"
+		"auto-address  = yes\n"
 		"endpoints     = 192.0.2.9\n"
 		"\n"
 		"[service web]\n"
@@ -106,6 +110,21 @@ static void test_full(void **state)
 	model_free(&m);
 }
 
+/* As the checks do, of which nothing else is wanted here. */
+static void draw_addresses(struct source *s)
+{
+	bool *used = malloc(s->model.services.n + 1);
+	struct hosts hosts = {0};
+
+	assert_non_null(used);
+	memset(used, 1, s->model.services.n + 1);
+	hosts_open(&hosts, &s->model, used);
+	auto_address_draw(s, used, &hosts);
+	assert_int_equal(s->diag.errors, 0);
+	hosts_close(&hosts);
+	free(used);
+}
+
 /* Shows, reads what was shown, compiles that, and compares. Returns the text. */
 static char *check_again(const uint8_t *bytes, size_t len, const char *node)
 {
@@ -119,6 +138,7 @@ static char *check_again(const uint8_t *bytes, size_t len, const char *node)
 		diag_print(&s.diag, "shown", stderr);
 		fail_msg("what is shown is not accepted:\n%s", text);
 	}
+	draw_addresses(&s);
 	s.model.node = node;
 	again = model_bytes(&s.model, &again_len);
 	assert_int_equal(again_len, len);
