@@ -15,7 +15,7 @@ QUOTED = r'((?:[^"\\\x00-\x1f\x7f]|\\.)*)'
 WORD = r"([^\s\"]+)"
 ADDRESS = r"(-|\d+\.\d+\.\d+\.\d+:\d+|\[[0-9a-f:.]+\]:\d+)"
 LINE = re.compile(
-    rf'\[({TIME})\] "(-|\S+) (-|\S+) (-|HTTP/1\.[01])" (\d+) (-|[A-Z,]+) {WORD} {WORD} "{QUOTED}" (\d+) (\d+) (\d+) '
+    rf'\[({TIME})\] "(-|\S+) (-|\S+) (-|HTTP/1\.[01]|DNS)" (\d+) (-|[A-Z,]+) {WORD} {WORD} "{QUOTED}" (\d+) (\d+) (\d+) '
     rf'(-|\d+) "{QUOTED}" "{QUOTED}" "{QUOTED}" "{QUOTED}" "{ADDRESS}" {WORD} {ADDRESS} {ADDRESS} {ADDRESS} '
     rf"{WORD} {WORD}")
 
