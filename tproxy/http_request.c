@@ -86,6 +86,28 @@ static int host_read(struct http_request *r, const struct http_head *h, uint16_t
 	return error;
 }
 
+static bool is_hex(char c)
+{
+	return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
+}
+
+/*
+ * Is each '%' of the path followed by two digits, and by others than 00 (RFC 3986 2.1)? Servers
+ * decode paths, and differ in what they make of anything else. Queries are left as they are.
+ */
+static bool is_path(const char *s, size_t len)
+{
+	for (size_t i = 0; i < len && s[i] != '?'; i++) {
+		if (s[i] != '%')
+			continue;
+		if (len - i < 3 || !is_hex(s[i + 1]) || !is_hex(s[i + 2]))
+			return false;
+		if (s[i + 1] == '0' && s[i + 2] == '0')
+			return false;
+	}
+	return true;
+}
+
 /* The forms of RFC 9112 3.2, brought to origin-form. */
 static int target_read(struct http_request *r, const struct http_head *h, uint16_t port,
                        const struct authority *host)
@@ -99,7 +121,7 @@ static int target_read(struct http_request *r, const struct http_head *h, uint16
 		if (s[i] <= ' ' || s[i] > '~' || s[i] == '#' || s[i] == '\\')
 			return HTTP_START_LINE;
 	if (len > 0 && s[0] == '/')
-		return HTTP_OK;
+		return is_path(s, len) ? HTTP_OK : HTTP_START_LINE;
 	if (len == 1 && s[0] == '*')
 		return h->parser.method == HTTP_OPTIONS ? HTTP_OK : HTTP_START_LINE;
 	if (len < start || !http_equal(s, 4, "http") || memcmp(s + 4, "://", 3) != 0)
@@ -112,6 +134,8 @@ static int target_read(struct http_request *r, const struct http_head *h, uint16
 		return error;
 	if (!authority_equal(&named, host))
 		return HTTP_HOST_TARGET;
+	if (!is_path(s + at, len - at))
+		return HTTP_START_LINE;
 	/* Without a path the last slash of "http://" is the path. */
 	if (at == len)
 		r->target = (struct http_slice){ (uint16_t)(h->target.at + start - 1), 1 };
