@@ -280,6 +280,18 @@ static void upstream_failed(struct worker *w, struct conn *c, struct exchange *x
 	exchange_answer(w, c, x, status, flag, "upstream_reset_before_response_started", why, NULL);
 }
 
+/* A chunk that is none. What the server has of the request stays incomplete. May end c. */
+static void chunk_refused(struct worker *w, struct conn *c, struct exchange *x)
+{
+	const char *why = http_error_code(HTTP_CHUNK);
+
+	stat_add(&w->stats.http[-HTTP_CHUNK], 1);
+	if (x->head_done)
+		exchange_abort(w, c, FLAG_DPE, why);
+	else
+		exchange_answer(w, c, x, http_error_status(HTTP_CHUNK), FLAG_DPE, why, NULL, NULL);
+}
+
 static void upgraded(struct worker *w, struct conn *c, struct exchange *x)
 {
 	struct up *u = up_at(w, c->up);
@@ -309,8 +321,7 @@ static void settle(struct worker *w, struct conn *c, struct exchange *x, enum bo
 		exchange_abort(w, c, FLAG_DC, "downstream_remote_disconnect");
 		return;
 	case BODY_DOWN_INVALID:
-		stat_add(&w->stats.http[-HTTP_CHUNK], 1);
-		exchange_abort(w, c, FLAG_DPE, http_error_code(HTTP_CHUNK));
+		chunk_refused(w, c, x);
 		return;
 	case BODY_UP_FAILED:
 		upstream_failed(w, c, x, FLAG_UC, "connection_termination");
