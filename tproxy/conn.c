@@ -83,6 +83,35 @@ static void relay_failed(struct worker *w, struct conn *c, bool upstream)
 	conn_close(w, c, true);
 }
 
+/*
+ * Until the server has spoken a ClientHello is all that there is to say. More of it would be
+ * another hello to be judged; early data is left in the socket until then. May end c: false.
+ */
+static bool relay_hello(struct worker *w, struct conn *c)
+{
+	uint8_t byte;
+
+	if (c->flow[DOWNWARD].bytes) {
+		if (c->flags & CONN_EARLY)
+			c->io |= IO_READ;
+		c->flags &= (uint8_t)~(CONN_HELLO | CONN_EARLY);
+		return true;
+	}
+	if (!(c->io & IO_READ))
+		return true;
+	ssize_t n = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	if (n > 0 && (!(c->flags & CONN_EARLY) || (c->io & (IO_RDHUP | IO_ERROR)))) {
+		stat_add(&w->stats.tls[-TLS_TRAILING], 1);
+		conn_log(w, c, FLAG_DPE, NULL, tls_error_code(TLS_TRAILING));
+		conn_close(w, c, true);
+		return false;
+	}
+	/* An end and an error are for flow_pump() to see. */
+	if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
+		c->io &= (uint8_t)~IO_READ;
+	return true;
+}
+
 static bool relay_over(enum flow_result r, struct conn *c, int way)
 {
 	return r == FLOW_DONE || (c->flow[way].flags & FLOW_SHUT);
@@ -92,6 +121,8 @@ static void relay_turn(struct worker *w, struct conn *c)
 {
 	enum flow_result r[2];
 
+	if ((c->flags & CONN_HELLO) && !relay_hello(w, c))
+		return;
 	for (int way = 0; way < 2; way++) {
 		struct flow *f = &c->flow[way];
 		struct flow_end down = flow_down(c), up = flow_up(w, c);
@@ -115,6 +146,9 @@ static void relay_turn(struct worker *w, struct conn *c)
 		shutdown(way == UPWARD ? up_at(w, c->up)->fd : c->fd, SHUT_WR);
 		c->flow[way].flags |= FLOW_SHUT;
 	}
+	/* The server has spoken: what the client had to wait with may be there already. */
+	if ((c->flags & CONN_HELLO) && c->flow[DOWNWARD].bytes)
+		conn_want_again(w, c);
 	struct up *u = up_at(w, c->up);
 	io_arm(w, c->fd, &c->io, conn_data(w, c));
 	io_arm(w, u->fd, &u->io, loop_data(EVENT_UP, u->generation, c->up));
@@ -182,6 +216,7 @@ static void decide_tls(struct worker *w, struct conn *c, const uint8_t *buf, siz
 	if (n == 0 && len < BUFFER_SIZE)
 		return;
 	if (n > 0) {
+		c->flags |= (uint8_t)(CONN_HELLO | (h.early_data ? CONN_EARLY : 0));
 		decide(w, c, ROUTE_SEEN_TLS, h.name, h.name_len);
 		return;
 	}

@@ -70,6 +70,8 @@ enum {
 	CONN_PASSTHROUGH = 8,
 	CONN_UPGRADED = 16, /* a WebSocket tunnel: logged as its exchange */
 	CONN_CLOSING = 32,  /* nothing more is read; ends when the client has what is left over */
+	CONN_HELLO = 64,    /* a ClientHello was all so far; the server has to speak next */
+	CONN_EARLY = 128,   /* it announced early data, which may come but waits for the server */
 };
 
 struct conn {
