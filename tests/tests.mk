@@ -7,12 +7,16 @@ export UBSAN_OPTIONS ?= print_stacktrace=1
 
 # A test program's source says which others it needs besides: /* LINK: rules/policy.c rules/name.c */
 linked-with  = $(shell sed -n 's,.*LINK: *\(.*\) *\*/.*,\1,p' $(1))
+# and which libraries of the machine's: /* LIBS: -lgnutls */
+libraries-of = $(shell sed -n 's,.*LIBS: *\(.*\) *\*/.*,\1,p' $(1))
 
 UNIT_SRC    := $(wildcard tests/unit/test_*.c)
 FUZZ_SRC    := $(wildcard tests/fuzz/fuzz_*.c)
 UNIT_TESTS  := $(UNIT_SRC:tests/unit/test_%.c=$(O)/tests/unit/test_%)
 REPLAYS     := $(FUZZ_SRC:tests/fuzz/fuzz_%.c=$(O)/tests/replay/%)
 FUZZERS     := $(FUZZ_SRC:tests/fuzz/%.c=$(O)/fuzz/%)
+DIFF_SRC    := $(wildcard tests/differential/*.c)
+DIFF_TESTS  := $(DIFF_SRC:%.c=$(O)/%)
 TEST_LIBS   := -L$(DEPS_HOST)/lib -linih -lcares -lllhttp -lnftnl -lmnl -lpthread
 
 # $(1) program, $(2) side, $(3) sources, $(4) more flags and libraries
@@ -28,14 +32,16 @@ $(foreach t,$(FUZZ_SRC),$(eval $(call test-program,$(t:tests/fuzz/fuzz_%.c=$(O)/
 	$(t) tests/fuzz/replay.c $(call linked-with,$(t)))))
 $(foreach t,$(FUZZ_SRC),$(eval $(call test-program,$(t:tests/fuzz/%.c=$(O)/fuzz/%),fuzz,\
 	$(t) $(call linked-with,$(t)),-fsanitize=fuzzer)))
+$(foreach t,$(DIFF_SRC),$(eval $(call test-program,$(t:%.c=$(O)/%),sanitize,\
+	$(t) $(call linked-with,$(t)),$(call libraries-of,$(t)))))
 
 sanitize: $(SANITIZED)
-tests: $(UNIT_TESTS) $(REPLAYS)
+tests: $(UNIT_TESTS) $(REPLAYS) $(DIFF_TESTS)
 
 # A suite for each unit test and each fuzz target's seeds; the others are one runner each.
 UNIT_SUITES  = $(foreach t,$(UNIT_TESTS),'unit/$(notdir $(t)): CMOCKA_MESSAGE_OUTPUT=TAP $(t)') \
                $(foreach t,$(REPLAYS),'replay/$(notdir $(t)): $(t) tests/fuzz/seeds/$(notdir $(t))')
-RUNNERS     := $(patsubst tests/%/run,%,$(wildcard $(patsubst %,tests/%/run,build rules init tproxy e2e)))
+RUNNERS     := $(patsubst tests/%/run,%,$(wildcard $(patsubst %,tests/%/run,build rules init tproxy differential e2e)))
 run-suites   = tests/run --log $(O)/tests/log
 runner       = '$(1): tests/$(1)/run $($(1)-arguments)'
 e2e-arguments = --sanitize-bin $(O)/sanitize
@@ -49,6 +55,7 @@ check-all: all sanitize tests
 	$(Q)$(run-suites) $(UNIT_SUITES) $(foreach r,$(RUNNERS),$(call runner,$(r)))
 check-unit: tests
 	$(Q)$(run-suites) $(UNIT_SUITES)
+check-differential: $(DIFF_TESTS)
 $(addprefix check-,$(RUNNERS)): check-%: all sanitize
 	$(Q)$(run-suites) $(call runner,$*)
 
