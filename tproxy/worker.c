@@ -11,6 +11,7 @@
 
 #include "tproxy/conn.h"
 #include "tproxy/dial.h"
+#include "tproxy/exchange.h"
 #include "tproxy/log.h"
 #include "tproxy/upstream.h"
 #include "tproxy/worker_pool.h"
@@ -53,9 +54,20 @@ void worker_drop_policy(struct worker *w, struct conn *c)
 	drop_slot(w, c->policy);
 }
 
+/* Whether what was decided is still to be carried out, by the policy that decided. */
+static bool bound(struct worker *w, const struct conn *c)
+{
+	if (c->state == CONN_HTTP && c->exchange != NONE) {
+		const struct exchange *x = exchange_of(w, c);
+		return x->phase == EXCHANGE_DIAL || (x->phase == EXCHANGE_RUN && !x->head_done);
+	}
+	return c->state == CONN_DIAL;
+}
+
 /*
- * No slot is free for a new policy: the connections of one old policy stop pointing at it. Tunnels
- * go on, nameless in the log; what is still being decided by that policy ends.
+ * No slot is free for a new policy: the connections of one old policy stop pointing at it. What
+ * is not decided yet is decided by the new one; what flows goes on, nameless in the log; what is
+ * being reached by the old one, or has no answer yet, ends.
  */
 static void retire(struct worker *w, uint8_t slot)
 {
@@ -63,7 +75,7 @@ static void retire(struct worker *w, uint8_t slot)
 		struct conn *c = conn_at(w, i);
 		if (c->state == CONN_FREE || c->policy != slot)
 			continue;
-		if (c->state != CONN_RELAY && !(c->state == CONN_HTTP && c->exchange == NONE)) {
+		if (bound(w, c)) {
 			conn_close(w, c, true);
 			continue;
 		}
@@ -78,14 +90,18 @@ static void retire(struct worker *w, uint8_t slot)
 
 static uint8_t free_slot(struct worker *w)
 {
+	uint32_t n_bound[GENERATIONS] = { 0 };
 	uint8_t least = w->policy ? 0 : 1;
 
-	for (uint8_t i = 0; i < GENERATIONS; i++) {
+	for (uint8_t i = 0; i < GENERATIONS; i++)
 		if (!w->policies[i].shared)
 			return i;
-		if (i != w->policy && w->policies[i].conns < w->policies[least].conns)
+	for (uint32_t i = 0; i < w->conns.high; i++)
+		if (conn_at(w, i)->state != CONN_FREE)
+			n_bound[conn_at(w, i)->policy] += bound(w, conn_at(w, i));
+	for (uint8_t i = 0; i < GENERATIONS; i++)
+		if (i != w->policy && n_bound[i] < n_bound[least])
 			least = i;
-	}
 	retire(w, least);
 	return least;
 }
