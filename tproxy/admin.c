@@ -3,6 +3,7 @@
 #include "tproxy/admin.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <llhttp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 
 #include "tproxy/log.h"
 
+#define RETRY_MS  100 /* until accepting is tried again where it failed */
 #define LISTENER  ADMIN_CLIENTS /* its number among the events */
 
 struct client {
@@ -33,6 +35,8 @@ struct admin {
 	struct admin_config config;
 	int epfd, listener;
 	bool listening;               /* false while every client slot is taken */
+	int spare_fd;                 /* for a client when there is no other descriptor */
+	int64_t retry_ms;             /* nobody is accepted before; 0: now */
 	llhttp_settings_t settings;
 	struct client clients[ADMIN_CLIENTS];
 };
@@ -90,6 +94,12 @@ static int watch(struct admin *a, int op, int fd, uint32_t events, unsigned numb
 {
 	struct epoll_event e = { .events = events, .data.u32 = number };
 	return epoll_ctl(a->epfd, op, fd, &e);
+}
+
+static void keep_spare(struct admin *a)
+{
+	if (a->spare_fd < 0)
+		a->spare_fd = fcntl(a->epfd, F_DUPFD_CLOEXEC, 0);
 }
 
 static int open_socket(struct admin *a, const char **step)
@@ -294,8 +304,17 @@ static void accept_client(struct admin *a, int64_t now_ms)
 		return;
 	}
 	int fd = accept4(a->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (fd < 0)
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE) && a->spare_fd >= 0) {
+		close(a->spare_fd);
+		a->spare_fd = -1;
+		fd = accept4(a->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	}
+	if (fd < 0) {
+		/* The listener stays ready: it is left alone for a while. */
+		if (errno != EAGAIN && watch(a, EPOLL_CTL_MOD, a->listener, 0, LISTENER) == 0)
+			a->retry_ms = now_ms + RETRY_MS;
 		return;
+	}
 	memset(c, 0, sizeof(*c));
 	c->fd = fd;
 	c->deadline_ms = now_ms + ADMIN_DEADLINE_MS;
@@ -318,7 +337,7 @@ struct admin *admin_open(const struct admin_config *c, const char **step)
 	if (!a)
 		return NULL;
 	a->config = *c;
-	a->epfd = a->listener = -1;
+	a->epfd = a->listener = a->spare_fd = -1;
 	a->listening = true;
 	for (unsigned i = 0; i < ADMIN_CLIENTS; i++)
 		a->clients[i].fd = -1;
@@ -327,6 +346,7 @@ struct admin *admin_open(const struct admin_config *c, const char **step)
 	a->settings.on_headers_complete = on_headers_complete;
 	if (open_socket(a, step) == 0) {
 		a->config.path = NULL; /* the caller's */
+		keep_spare(a);
 		return a;
 	}
 	int e = errno;
@@ -346,6 +366,8 @@ void admin_close(struct admin *a)
 		close(a->listener);
 	if (a->epfd >= 0)
 		close(a->epfd);
+	if (a->spare_fd >= 0)
+		close(a->spare_fd);
 	free(a);
 }
 
@@ -361,6 +383,8 @@ int admin_timeout(const struct admin *a, int64_t now_ms)
 	for (unsigned i = 0; i < ADMIN_CLIENTS; i++)
 		if (a->clients[i].fd >= 0 && a->clients[i].deadline_ms < least)
 			least = a->clients[i].deadline_ms;
+	if (a->retry_ms && a->retry_ms < least)
+		least = a->retry_ms;
 	if (least == INT64_MAX)
 		return -1;
 	return least > now_ms ? (int)(least - now_ms) : 0;
@@ -388,4 +412,10 @@ void admin_run(struct admin *a, int64_t now_ms)
 	for (unsigned i = 0; i < ADMIN_CLIENTS; i++)
 		if (a->clients[i].fd >= 0 && a->clients[i].deadline_ms <= now_ms)
 			free_client(a, &a->clients[i]);
+	keep_spare(a);
+	if (a->retry_ms && a->retry_ms <= now_ms) {
+		a->retry_ms = 0;
+		if (a->listening)
+			(void)watch(a, EPOLL_CTL_MOD, a->listener, EPOLLIN, LISTENER);
+	}
 }

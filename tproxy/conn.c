@@ -56,6 +56,7 @@ void conn_close(struct worker *w, struct conn *c, bool reset)
 	else
 		close(c->fd);
 	worker_drop_policy(w, c);
+	client_leave(&w->clients, c->client);
 	c->fd = -1;
 	c->state = CONN_FREE;
 	c->generation++;

@@ -8,6 +8,8 @@
 
 /* Accepts everything that waits on a listener. */
 void conn_accept(struct worker *w, int listener);
+/* Watches the listeners again, after a time in which nothing could be accepted. */
+void conn_resume(struct worker *w);
 /* Readiness of the client's or the upstream's descriptor; c is live. */
 void conn_ready(struct worker *w, struct conn *c, uint32_t events);
 void conn_up_ready(struct worker *w, struct conn *c, struct up *u, uint32_t events);

@@ -6,6 +6,12 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef SYS_close_range
+#define SYS_close_range 436 /* on every architecture */
+#endif
 
 enum fd_kind fd_kind(int fd)
 {
@@ -28,4 +34,9 @@ int fd_open_again(int number)
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", number);
 	return open(path, O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+}
+
+void fd_close_range(unsigned first, unsigned last)
+{
+	(void)syscall(SYS_close_range, first, last, 0);
 }

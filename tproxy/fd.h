@@ -17,5 +17,7 @@ enum fd_kind fd_kind(int fd);
  * not permitted).
  */
 int fd_open_again(int number);
+/* Closes all from first to last; nothing happens before Linux 5.9. */
+void fd_close_range(unsigned first, unsigned last);
 
 #endif

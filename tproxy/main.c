@@ -2,6 +2,7 @@
 /* sluice-tproxy: from the command line to a running proxy, in the order privilege asks for. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "tproxy/control.h"
 #include "tproxy/ctl.h"
 #include "tproxy/endpoint.h"
+#include "tproxy/fd.h"
 #include "tproxy/jail.h"
 #include "tproxy/log.h"
 
@@ -45,13 +47,20 @@ static int fail(int status, const char *what, const char *object)
 	return e == EPERM || e == EACCES ? EX_NOPERM : status;
 }
 
-/* Descriptors 0 to 2 must not become sockets. */
+/*
+ * Descriptors 0 to 2 must not become sockets. What else a parent has left open is nobody's here:
+ * it would only take the place of connections.
+ */
 static int open_standard(struct control *c)
 {
-	(void)c;
+	unsigned keep = c->options.ready_fd < 0 ? 2 : (unsigned)c->options.ready_fd;
+
 	for (int fd = 0; fd < 3; fd++)
 		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
 			return fail(EX_OSERR, "open", "/dev/null");
+	if (keep > 3)
+		fd_close_range(3, keep - 1);
+	fd_close_range(keep + 1, UINT_MAX);
 	return GO_ON;
 }
 

@@ -67,6 +67,8 @@ static const struct tunable {
 	ENTRY("upstream-idle", upstream_idle_ms, 1, DAY_MS, 60000,
 	      "ms that an unused upstream connection is kept"),
 	ENTRY("max-conns", max_conns, 16, 1048576, CONFIG_MAX_CONNS, "connections per worker"),
+	ENTRY("client-conns", client_conns, 0, 1048576, 0,
+	      "of them for one client address; 0: all in a pod, else half"),
 	ENTRY("buffers", buffers, 8, 65536, CONFIG_BUFFERS, "buffers per worker"),
 	ENTRY("pipes", pipes, 0, 4096, CONFIG_PIPES, "pipes per worker"),
 	ENTRY("max-http", max_http, 16, 1048576, CONFIG_MAX_HTTP, "HTTP exchanges per worker"),

@@ -41,6 +41,8 @@ static const struct stat_info infos[STAT_COUNT] = {
 	[STAT_CX_ACTIVE] = { "downstream_cx_active", "Client connections open", true },
 	[STAT_CX_OVERFLOW] = { "downstream_cx_overflow_total",
 		"Client connections refused because a table was full", false },
+	[STAT_CX_CLIENT] = { "downstream_cx_client_overflow_total",
+		"Client connections refused because the client has its share", false },
 	[STAT_CX_LOOP] = { "downstream_cx_loop_total",
 		"Client connections refused because they lead back to the proxy", false },
 	[STAT_CX_NOFD] = { "downstream_cx_no_descriptor_total",

@@ -33,6 +33,7 @@ enum stat_id { /* not "stat": that is a struct of the system's */
 	STAT_CX_TOTAL,          /* downstream connections accepted */
 	STAT_CX_ACTIVE,         /* gauge */
 	STAT_CX_OVERFLOW,       /* refused: the connection table is full */
+	STAT_CX_CLIENT,         /* refused: the client has its share */
 	STAT_CX_LOOP,           /* refused: the proxy's own port or a local address */
 	STAT_CX_NOFD,           /* refused: no descriptor left */
 	STAT_CX_SNIFF_TIMEOUT,

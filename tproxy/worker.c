@@ -272,6 +272,10 @@ static int wait_limit(struct worker *w, bool log_waits)
 		max = sooner(max, w->starved ? STARVED_WAIT_MS : 0);
 	if (log_waits)
 		max = sooner(max, LOG_WAIT_MS);
+	if (w->resume_ms) {
+		int64_t left = w->resume_ms - w->loop.now_ms;
+		max = sooner(max, left > 0 ? (int)left : 0);
+	}
 	if (w->draining) {
 		int64_t left = w->drain_ms - w->loop.now_ms;
 		max = sooner(max, left > 0 ? (int)left : 0);
@@ -327,6 +331,8 @@ static bool turn(struct worker *w, bool *log_waits)
 		else
 			dispatch(w, &events[i]);
 	}
+	if (w->resume_ms && w->loop.now_ms >= w->resume_ms)
+		conn_resume(w);
 	if (resolver_ready || resolver_timeout(w->resolver, w->loop.now_ms) == 0)
 		run_resolver(w);
 	loop_run_timers(&w->loop, fire, w);

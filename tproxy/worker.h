@@ -24,6 +24,7 @@ struct workers_config {
 	uint32_t mark;             /* SO_MARK of upstream and DNS sockets; 0: none */
 	uint32_t max_conns, buffers, pipes, idle_max, max_http, dns_entries; /* per worker */
 	const char *state;         /* the directory where the holder of the rules listens */
+	uint32_t client_conns;     /* per worker and client address; 0: see worker_pool.c */
 	uint16_t dns_port;         /* of the nameservers; 0: 53 (tests use others) */
 	/* Deadlines in milliseconds. */
 	uint32_t sniff_ms;         /* for the whole ClientHello or the first request head: 5 s */

@@ -86,6 +86,20 @@ static struct shared_policy *share(struct policy *policy, struct access_sink *si
 
 /* Opening */
 
+/*
+ * In a pod all connections are one client's. Where others' are forwarded, none may take the whole
+ * table from the others.
+ */
+static uint32_t client_share(const struct workers_config *c, const struct policy *p)
+{
+	struct policy_capture capture;
+
+	if (c->client_conns)
+		return c->client_conns;
+	policy_capture(p, &capture);
+	return capture.scope == POLICY_SCOPE_POD ? c->max_conns : (c->max_conns + 1) / 2;
+}
+
 static int open_tables(struct worker *w, const struct workers_config *c)
 {
 	if (slab_init(&w->conns, sizeof(struct conn), c->max_conns) < 0 ||
@@ -94,6 +108,9 @@ static int open_tables(struct worker *w, const struct workers_config *c)
 	    slab_init(&w->exchanges, sizeof(struct exchange), c->max_http) < 0 ||
 	    slab_init(&w->buffers, BUFFER_SIZE, c->buffers) < 0 ||
 	    slab_init(&w->names, NAME_SIZE + 2, c->max_conns) < 0)
+		return -1;
+	uint32_t share = client_share(c, w->policies[0].shared->policy);
+	if (client_init(&w->clients, c->max_conns, share) < 0)
 		return -1;
 	w->pipes = calloc(c->pipes ? c->pipes : 1, sizeof(*w->pipes));
 	w->pipe_free = calloc(c->pipes ? c->pipes : 1, sizeof(*w->pipe_free));
@@ -329,6 +346,7 @@ static void check_empty(const struct worker *w)
 		{ "dials", w->dials.used },
 		{ "exchanges", w->exchanges.used },
 		{ "buffers", w->buffers.used },
+		{ "clients", w->clients.entries.used },
 		{ "names", w->names.used },
 		{ "DNS questions", w->stub.queries.used },
 		{ "pipes", (uint32_t)(w->n_pipes - w->n_pipe_free) },
@@ -361,6 +379,7 @@ static void close_worker(struct worker *w)
 	learn_fini(&w->learn);
 	if (w->log)
 		access_log_close(w->log);
+	client_fini(&w->clients);
 	loop_fini(&w->loop);
 	if (w->mail_fd >= 0)
 		close(w->mail_fd);

@@ -16,6 +16,7 @@
 #include <stdatomic.h>
 
 #include "rules/name.h"
+#include "tproxy/client.h"
 #include "tproxy/learn.h"
 #include "tproxy/loop.h"
 #include "tproxy/slab.h"
@@ -87,6 +88,7 @@ struct conn {
 	uint32_t service;    /* NONE: passed through, or not yet known */
 	uint32_t key;        /* host pattern that matched: offset in NAMES, or NONE */
 	uint32_t name;       /* what the client asked for; see CONN_NAME_SLOT */
+	uint32_t client;     /* whose share it counts in; see client.h */
 	uint8_t state, io, flags;
 	uint8_t policy;      /* index in worker.policies */
 	uint8_t questions;   /* under way, in CONN_DNS */
@@ -157,7 +159,9 @@ struct worker {
 	pthread_t thread;
 	int listeners[2];
 	int spare_fd;                       /* lent out to refuse with when no descriptor is left */
+	int64_t resume_ms;                  /* nothing is accepted before; 0: accepting */
 	struct slab conns, ups, dials, exchanges, buffers, names;
+	struct client_table clients;
 	struct pipe_pair *pipes;
 	uint16_t *pipe_free;                /* indices of open pipes that nobody holds */
 	uint16_t n_pipe_free, n_pipes;      /* on that list; open */
