@@ -192,8 +192,11 @@ void conn_tunnel(struct worker *w, struct conn *c, const struct route *r, const 
 		conn_block(w, c, route_reason_code(r->reason));
 		return;
 	}
+	uint32_t generation = c->generation;
 	c->state = CONN_DIAL;
 	dial_start(w, c, r->verdict == ROUTE_SERVICE ? &r->port : NULL, name, len, false);
+	if (c->generation == generation && c->state == CONN_DIAL)
+		flow_shrink(w, &c->flow[UPWARD]);
 }
 
 static void decide(struct worker *w, struct conn *c, enum route_seen seen, const char *name,
@@ -273,6 +276,48 @@ static void sniff(struct worker *w, struct conn *c)
 	}
 }
 
+/* Whether these first bytes suffice for a decision. */
+static bool decidable(const uint8_t *buf, size_t len)
+{
+	struct tls_hello h;
+	size_t scanned = 0;
+
+	switch (sniff_kind(buf, len)) {
+	case SNIFF_MORE: return false;
+	case SNIFF_TLS: return sniff_tls(buf, len, &h) != 0 || len >= BUFFER_SIZE;
+	case SNIFF_HTTP: return exchange_head_whole((const char *)buf, len, &scanned);
+	default: return true;
+	}
+}
+
+/*
+ * Those whose first bytes come slowly have all the buffers: who has said enough gets one of the last
+ * ones, and who has not leaves his bytes in the socket. False: not now; c may be gone.
+ */
+static bool take_last(struct worker *w, struct conn *c)
+{
+	struct flow *f = &c->flow[UPWARD];
+	ssize_t n = recv(c->fd, w->scratch, BUFFER_SIZE, MSG_DONTWAIT | MSG_PEEK);
+
+	if (n > 0 && decidable(w->scratch, (size_t)n)) {
+		f->buf = buffer_take_for(w, (size_t)n);
+		if (f->buf != NONE)
+			return true;
+		w->starved = true;
+		conn_want_again(w, c);
+		return false;
+	}
+	c->io &= (uint8_t)~IO_READ;
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return false;
+	if (n <= 0 || (c->io & IO_RDHUP)) {
+		if (n)
+			conn_log(w, c, FLAG_DC, NULL, "downstream_closed_before_decision");
+		conn_close(w, c, n < 0);
+	}
+	return false;
+}
+
 /* Reads into the buffer that the first bytes are collected in. */
 static void sniff_turn(struct worker *w, struct conn *c)
 {
@@ -283,13 +328,10 @@ static void sniff_turn(struct worker *w, struct conn *c)
 	if (f->buf == NONE) {
 		f->buf = buffer_take_spare(w);
 		f->off = f->len = 0;
-		if (f->buf == NONE) {
-			w->starved = true;
-			conn_want_again(w, c);
+		if (f->buf == NONE && !take_last(w, c))
 			return;
-		}
 	}
-	size_t room = BUFFER_SIZE - f->len;
+	size_t room = buffer_room(f->buf) - f->len;
 	ssize_t n = recv(c->fd, buffer_at(w, f->buf) + f->len, room, MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
 		c->io &= (uint8_t)~IO_READ;

@@ -448,7 +448,8 @@ void exchange_dial_failed(struct worker *w, struct conn *c, enum access_flag fla
 void exchange_timeout(struct worker *w, struct conn *c)
 {
 	if (c->exchange == NONE) {
-		conn_close(w, c, false);
+		/* An answer that was not taken is not left to the kernel to keep. */
+		conn_close(w, c, !flow_empty(&c->flow[DOWNWARD]));
 		return;
 	}
 	struct exchange *x = exchange_of(w, c);

@@ -84,7 +84,9 @@ void exchange_answer(struct worker *w, struct conn *c, struct exchange *x, int s
                      enum access_flag flag, const char *details, const char *failure,
                      const char *termination);
 
-/* exchange_head.c. Both may end c. */
+/* exchange_head.c. Whether a head is whole, or refused already; *scanned begins at 0. */
+bool exchange_head_whole(const char *head, size_t len, size_t *scanned);
+/* Both may end c. */
 void exchange_read_head(struct worker *w, struct conn *c, struct exchange *x);
 /* Between requests: a readable client needs an exchange again. False: none now, c may be gone. */
 bool exchange_begin(struct worker *w, struct conn *c);

@@ -9,6 +9,8 @@
 #include "tproxy/exchange.h"
 #include "tproxy/relay.h"
 
+#define CHUNK_ROOM 512u
+
 /* Not HTTP as we read it. May end c. */
 static void refuse(struct worker *w, struct conn *c, struct exchange *x, int error)
 {
@@ -60,6 +62,25 @@ static void decide(struct worker *w, struct conn *c, struct exchange *x)
 	dial_start(w, c, r.verdict == ROUTE_SERVICE ? &x->port : NULL, q.name, q.name_len, true);
 }
 
+bool exchange_head_whole(const char *head, size_t len, size_t *scanned)
+{
+	return http_head_length(head, len, scanned) != 0 || len >= CONFIG_HTTP_HEAD_MAX;
+}
+
+/* A chunked body is read into the room behind the head. False: there is none to be had. */
+static bool fit_buffer(struct worker *w, struct exchange *x)
+{
+	if (x->rq_body.framing != HTTP_BODY_CHUNKED) {
+		x->in = buffer_shrink(w, x->in, x->in_len);
+		return true;
+	}
+	if (buffer_room(x->in) - x->head_len >= CHUNK_ROOM)
+		return true;
+	uint32_t large = buffer_grow(w, x->in, x->in_len);
+	x->in = large == NONE ? x->in : large;
+	return large != NONE;
+}
+
 /* May end c. */
 static void head_complete(struct worker *w, struct conn *c, struct exchange *x, size_t len)
 {
@@ -76,13 +97,27 @@ static void head_complete(struct worker *w, struct conn *c, struct exchange *x, 
 	x->rq_body.done = x->rq.framing == HTTP_BODY_NONE;
 	if (x->rq.framing == HTTP_BODY_CHUNKED)
 		http_chunked_init(&x->rq_body.chunked, false);
-	decide(w, c, x);
+	if (fit_buffer(w, x))
+		decide(w, c, x);
+	else
+		conn_close(w, c, true);
 }
 
 /* Reads on. True: bytes came. May end c when it returns false. */
 static bool read_in(struct worker *w, struct conn *c, struct exchange *x)
 {
-	size_t room = BUFFER_SIZE - x->in_len;
+	size_t room = buffer_room(x->in) - x->in_len;
+
+	if (!room) {
+		uint32_t large = buffer_grow(w, x->in, x->in_len);
+		if (large == NONE) {
+			w->starved = true;
+			conn_want_again(w, c);
+			return false;
+		}
+		x->in = large;
+		room = BUFFER_SIZE - x->in_len;
+	}
 	ssize_t n = recv(c->fd, exchange_bytes(w, x) + x->in_len, room, MSG_DONTWAIT);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
@@ -122,15 +157,36 @@ void exchange_read_head(struct worker *w, struct conn *c, struct exchange *x)
 	}
 }
 
+/* As in conn.c: one of the last buffers is for a head that is there. May end c. */
+static uint32_t take_last(struct worker *w, struct conn *c)
+{
+	size_t scanned = 0;
+	ssize_t n = recv(c->fd, w->scratch, BUFFER_SIZE, MSG_DONTWAIT | MSG_PEEK);
+
+	if (n > 0 && exchange_head_whole((const char *)w->scratch, (size_t)n, &scanned)) {
+		uint32_t in = buffer_take_for(w, (size_t)n);
+		if (in != NONE)
+			return in;
+		w->starved = true;
+		conn_want_again(w, c);
+		return NONE;
+	}
+	c->io &= (uint8_t)~IO_READ;
+	bool waits = n < 0 && (errno == EAGAIN || errno == EINTR);
+	if (!waits && (n <= 0 || (c->io & IO_RDHUP)))
+		conn_close(w, c, n < 0);
+	return NONE;
+}
+
 bool exchange_begin(struct worker *w, struct conn *c)
 {
 	if (!flow_empty(&c->flow[DOWNWARD]) || !(c->io & IO_READ))
 		return false;
 	uint32_t in = buffer_take_spare(w);
 	if (in == NONE) {
-		w->starved = true;
-		conn_want_again(w, c);
-		return false;
+		in = take_last(w, c);
+		if (in == NONE)
+			return false;
 	}
 	if (!exchange_take(w, c, in, 0)) {
 		buffer_give(w, in);

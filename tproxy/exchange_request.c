@@ -122,9 +122,8 @@ static enum body_result chunked_step(struct worker *w, struct conn *c, struct ex
 			return BODY_WAIT;
 		/* The head stays for the log; the space behind it takes the body. */
 		x->in_len = x->body_at = x->head_len;
-		size_t room = BUFFER_SIZE - x->head_len;
-		if (room > READ_SIZE)
-			room = READ_SIZE;
+		size_t room = buffer_room(x->in) - x->head_len;
+		room = buffer_limit(w, room < READ_SIZE ? room : READ_SIZE);
 		ssize_t got = recv(c->fd, buffer_at(w, x->in) + x->head_len, room, MSG_DONTWAIT);
 		if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
 			c->io &= (uint8_t)~IO_READ;
@@ -149,7 +148,7 @@ static enum body_result pump_chunked(struct worker *w, struct conn *c, struct ex
 		int r = flow_flush(w, &c->flow[UPWARD], flow_up(w, c));
 		if (r <= 0)
 			return r < 0 ? BODY_UP_FAILED : BODY_WAIT;
-		if (w->buffers.used == w->buffers.cap) {
+		if (!buffer_limit(w, READ_SIZE)) {
 			w->starved = true;
 			return BODY_AGAIN;
 		}

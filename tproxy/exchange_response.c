@@ -163,8 +163,8 @@ static long pass_heads(struct worker *w, struct conn *c, struct exchange *x, con
 static bool stash(struct worker *w, struct exchange *x, const char *data, size_t len)
 {
 	if (x->rs_buf == NONE)
-		x->rs_buf = buffer_take(w);
-	if (x->rs_buf == NONE || len > BUFFER_SIZE)
+		x->rs_buf = buffer_scarce(w) ? buffer_take_for(w, len) : buffer_take(w);
+	if (x->rs_buf == NONE || len > buffer_room(x->rs_buf))
 		return false;
 	memmove(buffer_at(w, x->rs_buf), data, len);
 	x->rs_len = (uint32_t)len;
@@ -194,7 +194,8 @@ static enum body_result behind_head(struct worker *w, struct conn *c, struct exc
 static enum body_result pump_head(struct worker *w, struct conn *c, struct exchange *x)
 {
 	char *data = (char *)(x->rs_buf != NONE ? buffer_at(w, x->rs_buf) : w->scratch);
-	size_t room = x->rs_buf != NONE ? BUFFER_SIZE - x->rs_len : READ_SIZE;
+	size_t room = x->rs_buf != NONE ? buffer_room(x->rs_buf) - x->rs_len
+	              : buffer_scarce(w) ? SMALL_SIZE / 2 : READ_SIZE;
 	bool failed = false;
 	long got = room ? read_up(w, c, data + x->rs_len, room) : -2;
 
@@ -261,7 +262,7 @@ static enum body_result framed_step(struct worker *w, struct conn *c, struct exc
 		data = (char *)buffer_at(w, x->rs_buf);
 		len = x->rs_len;
 	} else {
-		long got = read_up(w, c, data, READ_SIZE);
+		long got = read_up(w, c, data, buffer_limit(w, READ_SIZE));
 		if (got == -1)
 			return framed_end(w, c, x);
 		if (got <= 0)
@@ -292,7 +293,7 @@ static enum body_result pump_framed(struct worker *w, struct conn *c, struct exc
 			return r < 0 ? BODY_DOWN_FAILED : BODY_WAIT;
 		if (body_over(&x->rs_body))
 			return BODY_DONE;
-		if (w->buffers.used == w->buffers.cap) {
+		if (x->rs_buf == NONE && !buffer_limit(w, READ_SIZE)) {
 			w->starved = true;
 			return BODY_AGAIN;
 		}
@@ -303,6 +304,18 @@ static enum body_result pump_framed(struct worker *w, struct conn *c, struct exc
 	return BODY_AGAIN;
 }
 
+/* Whether more of the head can be read now. */
+static bool room_for_head(struct worker *w, struct exchange *x)
+{
+	if (x->rs_buf == NONE)
+		return buffer_limit(w, READ_SIZE) > 0;
+	if (x->rs_len < buffer_room(x->rs_buf) || !(x->rs_buf & SMALL))
+		return true;
+	uint32_t large = buffer_grow(w, x->rs_buf, x->rs_len);
+	x->rs_buf = large == NONE ? x->rs_buf : large;
+	return large != NONE;
+}
+
 enum body_result exchange_pump_response(struct worker *w, struct conn *c, struct exchange *x)
 {
 	struct exchange_body *b = &x->rs_body;
@@ -311,7 +324,7 @@ enum body_result exchange_pump_response(struct worker *w, struct conn *c, struct
 		int sent = flow_flush(w, &c->flow[DOWNWARD], flow_down(c));
 		if (sent <= 0)
 			return sent < 0 ? BODY_DOWN_FAILED : BODY_WAIT;
-		if (w->buffers.used + 1 >= w->buffers.cap && x->rs_buf == NONE) {
+		if (!room_for_head(w, x)) {
 			w->starved = true;
 			return BODY_AGAIN;
 		}

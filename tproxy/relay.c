@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "tproxy/http_body.h"
+
 #define READ_SIZE   (16u * 1024)                /* of one read; a full one makes a flow bulk */
 #define PIPE_SIZE   (CONFIG_PIPE_SIZE * 1024u)
 #define TURN_STEPS  16                          /* reads or splices before others get their turn */
@@ -37,10 +39,61 @@ uint32_t buffer_take(struct worker *w)
 	return i;
 }
 
+uint32_t buffer_take_for(struct worker *w, size_t len)
+{
+	if (len > SMALL_SIZE)
+		return buffer_take(w);
+	uint32_t i = slab_take(&w->smalls);
+	if (i == NONE)
+		return buffer_take(w);
+	worker_count(w, STAT_SMALLS, 1);
+	return i | SMALL;
+}
+
 void buffer_give(struct worker *w, uint32_t i)
 {
-	slab_give(&w->buffers, i);
-	worker_count(w, STAT_BUFFERS, -1);
+	if (i & SMALL)
+		slab_give(&w->smalls, i & ~SMALL);
+	else
+		slab_give(&w->buffers, i);
+	worker_count(w, i & SMALL ? STAT_SMALLS : STAT_BUFFERS, -1);
+}
+
+static uint32_t move(struct worker *w, uint32_t from, uint32_t to, size_t len)
+{
+	memcpy(buffer_at(w, to), buffer_at(w, from), len);
+	buffer_give(w, from);
+	return to;
+}
+
+uint32_t buffer_shrink(struct worker *w, uint32_t i, size_t len)
+{
+	if ((i & SMALL) || len > SMALL_SIZE || w->buffers.used < w->buffers.cap / 2 ||
+	    w->smalls.used == w->smalls.cap)
+		return i;
+	return move(w, i, buffer_take_for(w, len), len);
+}
+
+uint32_t buffer_grow(struct worker *w, uint32_t i, size_t len)
+{
+	uint32_t to = i & SMALL ? buffer_take(w) : NONE;
+	return to == NONE ? NONE : move(w, i, to, len);
+}
+
+bool buffer_scarce(const struct worker *w)
+{
+	return w->buffers.cap - w->buffers.used <= reserve(w) / 2;
+}
+
+size_t buffer_limit(const struct worker *w, size_t want)
+{
+	size_t most = SMALL_SIZE - HTTP_CHUNK_SLACK;
+
+	if (!buffer_scarce(w))
+		return want;
+	if (w->smalls.used == w->smalls.cap && w->buffers.used == w->buffers.cap)
+		return 0;
+	return want < most ? want : most;
 }
 
 /* An empty pipe's index plus 1, or 0. */
@@ -128,23 +181,34 @@ int flow_flush(struct worker *w, struct flow *f, struct flow_end to)
 	return 1;
 }
 
+void flow_shrink(struct worker *w, struct flow *f)
+{
+	if (f->buf != NONE && !f->off)
+		f->buf = buffer_shrink(w, f->buf, f->len);
+}
+
+/* A buffer with room for len bytes more. */
+static bool make_room(struct worker *w, struct flow *f, size_t len)
+{
+	if (f->buf == NONE) {
+		f->buf = buffer_take_for(w, len);
+		f->off = f->len = 0;
+	} else if ((f->buf & SMALL) && len > SMALL_SIZE - f->len) {
+		uint32_t large = buffer_grow(w, f->buf, f->off + f->len);
+		f->buf = large == NONE ? f->buf : large;
+	}
+	return f->buf != NONE && len <= buffer_room(f->buf) - f->len;
+}
+
 /* Keeps bytes behind those already kept. */
 static int keep(struct worker *w, struct flow *f, const uint8_t *data, size_t len)
 {
-	if (f->buf == NONE) {
-		f->buf = buffer_take(w);
-		f->off = f->len = 0;
-		if (f->buf == NONE) {
-			errno = ENOBUFS;
-			return -1;
-		}
-	}
-	uint8_t *b = buffer_at(w, f->buf);
-	if (len > BUFFER_SIZE - f->len) {
+	if (!make_room(w, f, len)) {
 		errno = ENOBUFS;
 		return -1;
 	}
-	if (len > BUFFER_SIZE - f->off - f->len) {
+	uint8_t *b = buffer_at(w, f->buf);
+	if (len > buffer_room(f->buf) - f->off - f->len) {
 		memmove(b, b + f->off, f->len);
 		f->off = 0;
 	}
@@ -232,7 +296,7 @@ static int read_write(struct worker *w, struct flow *f, struct flow_end from, st
                       uint64_t *left)
 {
 	size_t want = *left < READ_SIZE ? (size_t)*left : READ_SIZE;
-	bool scarce = w->buffers.cap - w->buffers.used <= reserve(w) / 2;
+	bool scarce = buffer_scarce(w);
 	ssize_t n = recv(from.fd, w->scratch, want, MSG_DONTWAIT | (scarce ? MSG_PEEK : 0));
 
 	if (n < 0) {

@@ -43,10 +43,25 @@ int flow_send(struct worker *w, struct flow *f, struct flow_end to, const void *
 /* Sends what is left over. 1: nothing left; 0: the sink is full; -1: it failed. */
 int flow_flush(struct worker *w, struct flow *f, struct flow_end to);
 static inline bool flow_empty(const struct flow *f) { return !f->len && !f->piped; }
+/* The bytes it holds may have to wait long: see buffer_shrink(). */
+void flow_shrink(struct worker *w, struct flow *f);
 /* Gives buffer and pipe back; a pipe with bytes in it is closed. */
 void flow_release(struct worker *w, struct flow *f);
 
 uint32_t buffer_take(struct worker *w); /* NONE: all are out */
+uint32_t buffer_take_for(struct worker *w, size_t len); /* a small one where that suffices */
+/*
+ * What waits for others and fits into a small buffer does not keep a large one while these are half
+ * used up. Returns the buffer that now holds the first len bytes of i.
+ */
+uint32_t buffer_shrink(struct worker *w, uint32_t i, size_t len);
+uint32_t buffer_grow(struct worker *w, uint32_t i, size_t len); /* the reverse; NONE: i stays */
+bool buffer_scarce(const struct worker *w); /* the last are for what is under way */
+/*
+ * How much may be read when what it becomes may have to wait: 0: nothing now. At most want, and
+ * what a small buffer can hold where the others are scarce.
+ */
+size_t buffer_limit(const struct worker *w, size_t want);
 uint32_t buffer_take_spare(struct worker *w); /* for what only begins: NONE while few are left */
 void buffer_give(struct worker *w, uint32_t i);
 

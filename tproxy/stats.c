@@ -76,6 +76,7 @@ static const struct stat_info infos[STAT_COUNT] = {
 	[STAT_BYTES_SPLICED] = { "spliced_bytes_total",
 		"Payload that stayed in the kernel", false },
 	[STAT_BUFFERS] = { "buffers_used", "Buffers in use", true },
+	[STAT_SMALLS] = { "small_buffers_used", "Small buffers in use", true },
 	[STAT_PIPES] = { "pipes_used", "Pipes in use", true },
 	[STAT_NAMES] = { "names_used", "Name slots in use", true },
 	[STAT_BUFFER_STARVED] = { "buffer_starved_total",

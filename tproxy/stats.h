@@ -54,6 +54,7 @@ enum stat_id { /* not "stat": that is a struct of the system's */
 	STAT_BYTES_DOWN,
 	STAT_BYTES_SPLICED,     /* of both, moved by splice(2) */
 	STAT_BUFFERS,           /* gauges: pool use */
+	STAT_SMALLS,
 	STAT_PIPES,
 	STAT_NAMES,
 	STAT_BUFFER_STARVED,    /* times a flow had to wait for a buffer */

@@ -19,7 +19,6 @@
 #include "tproxy/log.h"
 
 #define STACK_SIZE      (256 * 1024)
-#define SPARE_UPS       64    /* attempts that race beside others */
 #define DISCARD         "100::1" /* RFC 6666: what is asked there is never answered */
 
 struct workers {
@@ -107,6 +106,7 @@ static int open_tables(struct worker *w, const struct workers_config *c)
 	    slab_init(&w->dials, sizeof(struct dial), c->max_conns) < 0 ||
 	    slab_init(&w->exchanges, sizeof(struct exchange), c->max_http) < 0 ||
 	    slab_init(&w->buffers, BUFFER_SIZE, c->buffers) < 0 ||
+	    slab_init(&w->smalls, SMALL_SIZE, c->max_http) < 0 ||
 	    slab_init(&w->names, NAME_SIZE + 2, c->max_conns) < 0)
 		return -1;
 	uint32_t share = client_share(c, w->policies[0].shared->policy);
@@ -346,6 +346,7 @@ static void check_empty(const struct worker *w)
 		{ "dials", w->dials.used },
 		{ "exchanges", w->exchanges.used },
 		{ "buffers", w->buffers.used },
+		{ "small buffers", w->smalls.used },
 		{ "clients", w->clients.entries.used },
 		{ "names", w->names.used },
 		{ "DNS questions", w->stub.queries.used },
@@ -361,7 +362,7 @@ static void check_empty(const struct worker *w)
 static void close_worker(struct worker *w)
 {
 	struct slab *slabs[] = {
-		&w->conns, &w->ups, &w->dials, &w->exchanges, &w->buffers, &w->names,
+		&w->conns, &w->ups, &w->dials, &w->exchanges, &w->buffers, &w->smalls, &w->names,
 	};
 
 	check_empty(w);

@@ -26,6 +26,9 @@
 #define NONE SLAB_NONE
 #define BUFFER_SIZE  (CONFIG_BUFFER_SIZE * 1024u)
 #define SCRATCH_SIZE (BUFFER_SIZE + 4096u) /* what a buffer can hold, and framing around it */
+#define SMALL_SIZE   2048u                 /* of a small buffer: most heads and hellos fit */
+#define SMALL        0x80000000u           /* in the index of a buffer: a small one */
+#define SPARE_UPS    64u                   /* attempts that race beside others */
 #define GENERATIONS  8
 #define DIAL_MAX     16
 
@@ -160,7 +163,7 @@ struct worker {
 	int listeners[2];
 	int spare_fd;                       /* lent out to refuse with when no descriptor is left */
 	int64_t resume_ms;                  /* nothing is accepted before; 0: accepting */
-	struct slab conns, ups, dials, exchanges, buffers, names;
+	struct slab conns, ups, dials, exchanges, buffers, smalls, names;
 	struct client_table clients;
 	struct pipe_pair *pipes;
 	uint16_t *pipe_free;                /* indices of open pipes that nobody holds */
@@ -196,7 +199,11 @@ struct worker {
 static inline struct conn *conn_at(struct worker *w, uint32_t i) { return slab_at(&w->conns, i); }
 static inline struct up *up_at(struct worker *w, uint32_t i) { return slab_at(&w->ups, i); }
 static inline struct dial *dial_at(struct worker *w, uint32_t i) { return slab_at(&w->dials, i); }
-static inline uint8_t *buffer_at(struct worker *w, uint32_t i) { return slab_at(&w->buffers, i); }
+static inline uint8_t *buffer_at(struct worker *w, uint32_t i)
+{
+	return i & SMALL ? slab_at(&w->smalls, i & ~SMALL) : slab_at(&w->buffers, i);
+}
+static inline uint32_t buffer_room(uint32_t i) { return i & SMALL ? SMALL_SIZE : BUFFER_SIZE; }
 static inline const struct policy *conn_policy(const struct worker *w, const struct conn *c)
 {
 	return w->policies[c->policy].shared->policy;

@@ -54,6 +54,7 @@ static void start(struct bench *b, uint32_t buffers, uint32_t pipes)
 	b->config.pipes = pipes;
 	b->w.config = &b->config;
 	assert_int_equal(slab_init(&b->w.buffers, BUFFER_SIZE, buffers), 0);
+	assert_int_equal(slab_init(&b->w.smalls, SMALL_SIZE, 4), 0);
 	b->w.scratch = malloc(SCRATCH_SIZE);
 	b->w.pipes = calloc(pipes + 1, sizeof(*b->w.pipes));
 	b->w.pipe_free = calloc(pipes + 1, sizeof(*b->w.pipe_free));
@@ -69,6 +70,7 @@ static void stop(struct bench *b)
 {
 	flow_release(&b->w, &b->f);
 	assert_int_equal(b->w.buffers.used, 0);
+	assert_int_equal(b->w.smalls.used, 0);
 	assert_int_equal(b->w.n_pipes - b->w.n_pipe_free, 0);
 	assert_int_equal(stat_get(&b->w.stats.v[STAT_BUFFERS]), 0);
 	assert_int_equal(stat_get(&b->w.stats.v[STAT_PIPES]), 0);
@@ -82,6 +84,7 @@ static void stop(struct bench *b)
 		close(b->sink[i]);
 	}
 	slab_fini(&b->w.buffers);
+	slab_fini(&b->w.smalls);
 	free(b->w.scratch);
 	free(b->w.pipes);
 	free(b->w.pipe_free);
@@ -271,6 +274,91 @@ static void test_own_bytes_wait_behind_kept_ones(void **state)
 	stop(&b);
 }
 
+/* Short left-overs are kept in a small buffer, and move on when they become long ones. */
+static void test_left_overs_outgrow_a_small_buffer(void **state)
+{
+	struct bench b;
+	uint8_t *in = malloc(BUFFER_SIZE), *got = malloc(BUFFER_SIZE);
+	size_t sent = 0, have = 0;
+	(void)state;
+
+	start(&b, 8, 0);
+	struct flow_end to = { b.sink[1], &b.to_io };
+	for (size_t i = 0; i < BUFFER_SIZE; i++)
+		in[i] = pattern(i);
+	b.to_io = 0;
+	for (size_t n = 1; sent + n <= 6000; sent += n, n = n * 2 + 1)
+		assert_int_equal(flow_send(&b.w, &b.f, to, in + sent, n), 0);
+	assert_int_equal(b.f.buf & SMALL, 0);
+	assert_int_equal(b.w.smalls.used, 0);
+	assert_int_equal(b.f.len, sent);
+	while (have < sent) {
+		b.to_io = IO_WRITE;
+		assert_true(flow_flush(&b.w, &b.f, to) >= 0);
+		ssize_t n = recv(b.sink[0], got + have, BUFFER_SIZE - have, MSG_DONTWAIT);
+		have += n > 0 ? (size_t)n : 0;
+	}
+	assert_memory_equal(got, in, sent);
+	free(in);
+	free(got);
+	stop(&b);
+}
+
+static void test_what_waits_gives_its_large_buffer_back(void **state)
+{
+	struct bench b;
+	uint32_t taken[8], i;
+	(void)state;
+
+	start(&b, 8, 0);
+	for (int n = 0; n < 3; n++)
+		taken[n] = buffer_take(&b.w);
+	assert_int_equal(buffer_shrink(&b.w, taken[0], 10), taken[0]); /* there are enough */
+	taken[3] = buffer_take(&b.w);
+	memcpy(buffer_at(&b.w, taken[3]), "0123456789", 10);
+	assert_int_equal(buffer_shrink(&b.w, taken[3], SMALL_SIZE + 1), taken[3]);
+	i = buffer_shrink(&b.w, taken[3], 10);
+	assert_true(i & SMALL);
+	assert_memory_equal(buffer_at(&b.w, i), "0123456789", 10);
+	assert_int_equal(b.w.buffers.used, 3);
+	assert_int_equal(buffer_shrink(&b.w, i, 10), i);
+	i = buffer_grow(&b.w, i, 10);
+	assert_int_equal(i & SMALL, 0);
+	assert_memory_equal(buffer_at(&b.w, i), "0123456789", 10);
+	assert_int_equal(buffer_grow(&b.w, i, 10), NONE);
+	buffer_give(&b.w, i);
+	for (int n = 0; n < 3; n++)
+		buffer_give(&b.w, taken[n]);
+	stop(&b);
+}
+
+static void test_the_last_buffers_are_not_read_into(void **state)
+{
+	struct bench b;
+	uint32_t taken[64], small[4];
+	(void)state;
+
+	start(&b, 64, 0);
+	for (int i = 0; i < 59; i++)
+		taken[i] = buffer_take(&b.w);
+	assert_false(buffer_scarce(&b.w));
+	assert_int_equal(buffer_limit(&b.w, 16384), 16384);
+	for (int i = 59; i < 64; i++)
+		taken[i] = buffer_take(&b.w);
+	assert_true(buffer_scarce(&b.w));
+	assert_true(buffer_limit(&b.w, 16384) <= SMALL_SIZE - HTTP_CHUNK_SLACK);
+	assert_int_equal(buffer_limit(&b.w, 100), 100);
+	for (int i = 0; i < 4; i++)
+		assert_true((small[i] = buffer_take_for(&b.w, 10)) & SMALL);
+	assert_int_equal(buffer_limit(&b.w, 100), 0);
+	assert_int_equal(buffer_take_for(&b.w, 10), NONE);
+	for (int i = 0; i < 4; i++)
+		buffer_give(&b.w, small[i]);
+	for (int i = 0; i < 64; i++)
+		buffer_give(&b.w, taken[i]);
+	stop(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -281,6 +369,9 @@ int main(void)
 		cmocka_unit_test(test_what_begins_leaves_a_reserve),
 		cmocka_unit_test(test_a_broken_sink_is_told_from_a_broken_source),
 		cmocka_unit_test(test_own_bytes_wait_behind_kept_ones),
+		cmocka_unit_test(test_left_overs_outgrow_a_small_buffer),
+		cmocka_unit_test(test_what_waits_gives_its_large_buffer_back),
+		cmocka_unit_test(test_the_last_buffers_are_not_read_into),
 	};
 	return cmocka_run_group_tests_name("relay", tests, NULL, NULL);
 }
