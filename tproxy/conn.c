@@ -118,6 +118,15 @@ static bool relay_over(enum flow_result r, struct conn *c, int way)
 	return r == FLOW_DONE || (c->flow[way].flags & FLOW_SHUT);
 }
 
+/* Who has closed for good looks like one who has only said all; neither is waited for so long. */
+static uint32_t idle_time(struct worker *w, const struct conn *c)
+{
+	uint32_t half = w->config->half_closed_ms, idle = w->config->idle_ms;
+	bool shut = (c->flow[UPWARD].flags | c->flow[DOWNWARD].flags) & FLOW_SHUT;
+
+	return shut && half < idle ? half : idle;
+}
+
 static void relay_turn(struct worker *w, struct conn *c)
 {
 	enum flow_result r[2];
@@ -153,7 +162,7 @@ static void relay_turn(struct worker *w, struct conn *c)
 	struct up *u = up_at(w, c->up);
 	io_arm(w, c->fd, &c->io, conn_data(w, c));
 	io_arm(w, u->fd, &u->io, loop_data(EVENT_UP, u->generation, c->up));
-	timer_set(&w->loop, &c->timer, w->config->idle_ms);
+	timer_set(&w->loop, &c->timer, idle_time(w, c));
 	if (r[0] == FLOW_BUDGET || r[1] == FLOW_BUDGET)
 		conn_want_again(w, c);
 }

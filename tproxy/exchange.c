@@ -345,6 +345,32 @@ static void settle(struct worker *w, struct conn *c, struct exchange *x, enum bo
 	}
 }
 
+static uint32_t least(uint32_t a, int64_t b)
+{
+	return b >= a ? a : b < 1 ? 1 : (uint32_t)b;
+}
+
+/*
+ * How long this may go on without progress. A client that has sent FIN may have closed for good,
+ * and a body may be asked to come at a rate.
+ */
+static uint32_t run_time(const struct worker *w, const struct conn *c, const struct exchange *x)
+{
+	const struct workers_config *f = w->config;
+	bool body = x->head_done || !x->rq_body.done;
+	uint32_t ms = body ? f->idle_ms : f->response_ms;
+
+	if (c->io & IO_RDHUP)
+		ms = least(ms, f->half_closed_ms);
+	if (body && f->min_rate) {
+		uint64_t bytes = x->head_done ? x->rs_body.bytes : x->rq_body.bytes;
+		int64_t start = x->head_done ? x->first_byte_ms : x->start_ms;
+		ms = least(ms, start + f->idle_ms + (int64_t)(bytes * 1000 / f->min_rate) -
+		               w->loop.now_ms);
+	}
+	return ms;
+}
+
 /* May end c. */
 static void run_turn(struct worker *w, struct conn *c, struct exchange *x)
 {
@@ -382,8 +408,7 @@ static void run_turn(struct worker *w, struct conn *c, struct exchange *x)
 	}
 	io_arm(w, c->fd, &c->io, conn_data(w, c));
 	io_arm(w, u->fd, &u->io, loop_data(EVENT_UP, u->generation, c->up));
-	timer_set(&w->loop, &c->timer,
-	          x->head_done || !x->rq_body.done ? w->config->idle_ms : w->config->response_ms);
+	timer_set(&w->loop, &c->timer, run_time(w, c, x));
 	settle(w, c, x, down);
 }
 
@@ -462,6 +487,10 @@ void exchange_timeout(struct worker *w, struct conn *c)
 		return;
 	case EXCHANGE_RUN:
 		worker_count(w, STAT_CX_IDLE_TIMEOUT, 1);
+		if (c->io & IO_RDHUP) {
+			exchange_abort(w, c, FLAG_DC, "half_closed_timeout");
+			return;
+		}
 		upstream_failed(w, c, x, FLAG_UT,
 		                x->head_done ? "stream_idle_timeout" : "response_timeout");
 		return;

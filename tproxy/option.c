@@ -63,6 +63,8 @@ static const struct tunable {
 	ENTRY("connect", connect_ms, 1, HOUR_MS, 10000, "ms to reach an upstream, all attempts"),
 	ENTRY("response", response_ms, 1, DAY_MS, 300000, "ms until the response head"),
 	ENTRY("idle", idle_ms, 1, DAY_MS, HOUR_MS, "ms without progress of a tunnel or body"),
+	ENTRY("half-closed", half_closed_ms, 1, DAY_MS, 60000,
+	      "ms without progress once one side has said all"),
 	ENTRY("keepalive", keepalive_ms, 1, DAY_MS, 60000, "ms between two requests of a client"),
 	ENTRY("upstream-idle", upstream_idle_ms, 1, DAY_MS, 60000,
 	      "ms that an unused upstream connection is kept"),
@@ -76,6 +78,7 @@ static const struct tunable {
 	      "unused upstream connections kept per worker"),
 	ENTRY("dns-cache", dns_entries, 16, 65536, CONFIG_DNS_CACHE,
 	      "names in the DNS cache per worker"),
+	ENTRY("min-rate", min_rate, 0, 1u << 30, 0, "bytes per second of an HTTP body; 0: any"),
 #undef ENTRY
 };
 

@@ -25,6 +25,7 @@ struct workers_config {
 	uint32_t max_conns, buffers, pipes, idle_max, max_http, dns_entries; /* per worker */
 	const char *state;         /* the directory where the holder of the rules listens */
 	uint32_t client_conns;     /* per worker and client address; 0: see worker_pool.c */
+	uint32_t min_rate;         /* bytes per second of an HTTP body; 0: any */
 	uint16_t dns_port;         /* of the nameservers; 0: 53 (tests use others) */
 	/* Deadlines in milliseconds. */
 	uint32_t sniff_ms;         /* for the whole ClientHello or the first request head: 5 s */
@@ -32,6 +33,7 @@ struct workers_config {
 	uint32_t connect_ms;       /* per request, all attempts: 10 s */
 	uint32_t response_ms;      /* until the response head: 300 s */
 	uint32_t idle_ms;          /* a tunnel or a body without progress: 1 h */
+	uint32_t half_closed_ms;   /* without progress, once one side has said all: 60 s */
 	uint32_t keepalive_ms;     /* an idle client connection between requests: 60 s */
 	uint32_t upstream_idle_ms; /* an idle upstream connection: 60 s */
 };
