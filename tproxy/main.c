@@ -15,6 +15,7 @@
 #include "tproxy/ctl.h"
 #include "tproxy/endpoint.h"
 #include "tproxy/fd.h"
+#include "tproxy/limit.h"
 #include "tproxy/jail.h"
 #include "tproxy/log.h"
 
@@ -93,10 +94,41 @@ static int open_policy(struct control *c)
 	return GO_ON;
 }
 
+/* As many descriptors as the hard limit gives, and no more connections than these suffice for. */
+static int raise_limits(struct control *c)
+{
+	struct workers_config *w = &c->options.workers;
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) < 0)
+		return fail(EX_OSERR, "limits", "RLIMIT_NOFILE");
+	l.rlim_cur = l.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &l) < 0)
+		return fail(EX_OSERR, "limits", "RLIMIT_NOFILE");
+	uint64_t fixed = PROCESS_FDS + (uint64_t)w->n * (WORKER_FDS + 2 * w->pipes + w->idle_max);
+	uint64_t fit = l.rlim_max > fixed ? (l.rlim_max - fixed) / 2 / w->n : 0;
+	if (fit >= w->max_conns)
+		return GO_ON;
+	if (fit < CONNS_MIN) {
+		log_error("limits: %llu descriptors are too few: %llu at least",
+		          (unsigned long long)l.rlim_max,
+		          (unsigned long long)(fixed + 2 * (uint64_t)CONNS_MIN * w->n));
+		return EX_OSERR;
+	}
+	log_warn("limits: %llu descriptors suffice for %u connections per worker, not %u",
+	         (unsigned long long)l.rlim_max, (unsigned)fit, (unsigned)w->max_conns);
+	w->max_conns = (uint32_t)fit;
+	return GO_ON;
+}
+
 static int only_check(struct control *c)
 {
 	struct policy_meta m;
 
+	if (c->options.limits) {
+		int status = raise_limits(c);
+		return status == GO_ON ? limit_print(&c->options.workers, c->policy) : status;
+	}
 	if (!c->options.check)
 		return GO_ON;
 	policy_meta(c->policy, &m);
@@ -124,33 +156,6 @@ static int read_mark(struct control *c)
 		log_error("mark: %s/" CAPTURE_MARK_FILE ": %s", o->state,
 		          errno == EBADMSG ? "not a mark" : strerror(errno));
 	return errno == EACCES ? EX_NOPERM : EX_CONFIG;
-}
-
-/* As many descriptors as the hard limit gives, and no more connections than these suffice for. */
-static int raise_limits(struct control *c)
-{
-	struct workers_config *w = &c->options.workers;
-	struct rlimit l;
-
-	if (getrlimit(RLIMIT_NOFILE, &l) < 0)
-		return fail(EX_OSERR, "limits", "RLIMIT_NOFILE");
-	l.rlim_cur = l.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &l) < 0)
-		return fail(EX_OSERR, "limits", "RLIMIT_NOFILE");
-	uint64_t fixed = PROCESS_FDS + (uint64_t)w->n * (WORKER_FDS + 2 * w->pipes + w->idle_max);
-	uint64_t fit = l.rlim_max > fixed ? (l.rlim_max - fixed) / 2 / w->n : 0;
-	if (fit >= w->max_conns)
-		return GO_ON;
-	if (fit < CONNS_MIN) {
-		log_error("limits: %llu descriptors are too few: %llu at least",
-		          (unsigned long long)l.rlim_max,
-		          (unsigned long long)(fixed + 2 * (uint64_t)CONNS_MIN * w->n));
-		return EX_OSERR;
-	}
-	log_warn("limits: %llu descriptors suffice for %u connections per worker, not %u",
-	         (unsigned long long)l.rlim_max, (unsigned)fit, (unsigned)w->max_conns);
-	w->max_conns = (uint32_t)fit;
-	return GO_ON;
 }
 
 static int open_access_log(struct control *c)

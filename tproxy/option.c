@@ -111,6 +111,7 @@ static int set_tunable(struct options *o, const char *text)
 static int set_policy(struct options *o, const char *v) { o->policy = v; return -1; }
 static int set_state(struct options *o, const char *v) { o->state = v; return -1; }
 static int set_ctl(struct options *o, const char *v) { o->ctl = v; return -1; }
+static int set_limits(struct options *o, const char *v) { (void)v; o->limits = true; return -1; }
 static int set_check(struct options *o, const char *v) { (void)v; o->check = true; return -1; }
 
 static int set_admin(struct options *o, const char *v)
@@ -225,6 +226,7 @@ static const struct option_row {
 	{ 0, "log-level", "LEVEL", "error, warn, info (standard) or debug", set_level },
 	{ 0, "set", "NAME=NUMBER", "a deadline or size; see below", set_tunable },
 	{ 0, "nameserver-port", "N", "port of the name servers (53)", set_dns_port },
+	{ 0, "limits", NULL, "print what memory the tables may take, then exit", set_limits },
 	{ 'n', "check", NULL, "check policy and options, then exit", set_check },
 	{ 0, "ctl", "PATH", "ask a running proxy's admin socket for PAGE", set_ctl },
 	{ 'h', "help", NULL, "this text", show_help },

@@ -15,6 +15,7 @@ struct options {
 	const char *admin;       /* NULL: in state; "": none */
 	const char *ctl, *page;  /* client mode: the socket, and the page asked for */
 	bool mark;               /* read STATE/mark */
+	bool limits;
 	bool check;
 	uid_t uid;
 	gid_t gid;

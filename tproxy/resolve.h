@@ -18,6 +18,7 @@
 #define RESOLVE_LOOKUPS_MAX     256        /* names that may be asked for at one time */
 #define RESOLVE_RECORDS_MAX     64         /* other questions under way at one time */
 #define RESOLVE_STALE_NEVER     UINT32_MAX
+#define RESOLVE_WAITER          28         /* bytes for each that may wait */
 
 struct ares_dns_record; /* of c-ares */
 

@@ -59,6 +59,7 @@ struct waiter {
 	uint32_t entry;          /* DNS_NONE: an answer is being handed out */
 	uint64_t id;
 };
+_Static_assert(sizeof(struct waiter) + sizeof(uint32_t) == RESOLVE_WAITER, "resolve.h");
 
 struct resolver {
 	void (*done)(void *ctx, uint64_t waiter, const struct resolve_answer *a);
