@@ -41,7 +41,8 @@ tests: $(UNIT_TESTS) $(REPLAYS) $(DIFF_TESTS)
 # A suite for each unit test and each fuzz target's seeds; the others are one runner each.
 UNIT_SUITES  = $(foreach t,$(UNIT_TESTS),'unit/$(notdir $(t)): CMOCKA_MESSAGE_OUTPUT=TAP $(t)') \
                $(foreach t,$(REPLAYS),'replay/$(notdir $(t)): $(t) tests/fuzz/seeds/$(notdir $(t))')
-RUNNERS     := $(patsubst tests/%/run,%,$(wildcard $(patsubst %,tests/%/run,build rules init tproxy differential e2e)))
+RUNNERS     := $(patsubst tests/%/run,%,$(wildcard $(patsubst %,tests/%/run,build rules init tproxy differential e2e \
+               resource)))
 run-suites   = tests/run --log $(O)/tests/log
 runner       = '$(1): tests/$(1)/run $($(1)-arguments)'
 e2e-arguments = --sanitize-bin $(O)/sanitize
@@ -58,6 +59,14 @@ check-unit: tests
 check-differential: $(DIFF_TESTS)
 $(addprefix check-,$(RUNNERS)): check-%: all sanitize
 	$(Q)$(run-suites) $(call runner,$*)
+
+# The same attacks with larger numbers; the programs with sanitizers get the short ones.
+soak:
+	$(Q).ci/setup all
+	$(Q)$(remake) soak-all
+soak-all: all sanitize
+	$(Q)$(run-suites) --timeout 7200 'soak: tests/resource/run --soak' \
+		'soak-sanitize: tests/resource/run --bin $(O)/sanitize'
 
 demo:
 	$(Q).ci/setup all
@@ -89,4 +98,4 @@ lint: $(O)/autoconf.h $(DEPS_HOST_LIBS)
 	$(Q)mandoc -Tlint -Wwarning $(MAN)
 
 .SECONDARY:
-.PHONY: sanitize tests check check-all check-unit $(addprefix check-,$(RUNNERS)) demo bench bench-smoke fuzz lint
+.PHONY: sanitize tests check check-all check-unit $(addprefix check-,$(RUNNERS)) soak soak-all demo bench bench-smoke fuzz lint
