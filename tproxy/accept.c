@@ -177,6 +177,9 @@ static bool accept_goes_on(struct worker *w, int listener)
 
 void conn_accept(struct worker *w, int listener)
 {
+	/* What another thread took has its place again before any connection. */
+	if (w->spare_fd < 0)
+		w->spare_fd = spare(w);
 	for (int i = 0; i < ACCEPT_BATCH; i++) {
 		struct sockaddr_storage peer;
 		socklen_t len = sizeof(peer);
