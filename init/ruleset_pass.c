@@ -3,18 +3,18 @@
 #include "init/ruleset_part.h"
 
 /*
- * Neighbour discovery and MLD keep the link alive, and cannot leave it: by scope, by hop limit, or
- * since the kernel itself sends them.
+ * Neighbour discovery and MLD keep the link alive. Only the kernel itself may send them: whatever
+ * their scope and hop limit, a raw socket's would carry what it likes to the link.
  */
 static void add_pass_link(struct ruleset *r)
 {
-	ADD(r, CHAIN_PASS, "multicast listener reports",
-		WITH(ICMPV6_IN, SET_MLD), WITH(HOPLIMIT, 1), JUST(ACCEPT));
-	ADD(r, CHAIN_PASS, "neighbour discovery on the link",
-		WITH(ICMPV6_IN, SET_ND), WITH(HOPLIMIT, 255), JUST(LINK_MULTICAST), JUST(ACCEPT));
-	ADD(r, CHAIN_PASS, "unicast neighbour discovery is not a process's business",
+	ADD(r, CHAIN_PASS, "listener reports are not a process's business",
+		WITH(ICMPV6_IN, SET_MLD), JUST(OWNED), JUST(RETURN));
+	ADD(r, CHAIN_PASS, "listener reports from the kernel",
+		WITH(ICMPV6_IN, SET_MLD), WITH(HOPLIMIT, 1), JUST(LINK_MULTICAST), JUST(ACCEPT));
+	ADD(r, CHAIN_PASS, "neighbour discovery is not a process's business",
 		WITH(ICMPV6_IN, SET_ND), JUST(OWNED), JUST(RETURN));
-	ADD(r, CHAIN_PASS, "unicast neighbour discovery from the kernel",
+	ADD(r, CHAIN_PASS, "neighbour discovery from the kernel",
 		WITH(ICMPV6_IN, SET_ND), WITH(HOPLIMIT, 255), JUST(ACCEPT));
 }
 
