@@ -10,7 +10,7 @@
 ## make install            into DESTDIR and PREFIX (/usr/local); also: uninstall
 ## make clean              remove what was built; distclean: also the configuration and downloads
 ##
-## make check-unit         one part of the tests: check-build, check-rules, check-init, check-e2e, ...
+## make check-unit         one part of the tests: check-init, check-e2e, check-leak, check-resource, ...
 ## make soak               the long forms of attacks on resources: an hour
 ## make sanitize           the programs with ASan and UBSan, in out/sanitize
 ## make fuzz               every fuzz target for FUZZ_SECONDS (60); fuzz-NAME: one of them

@@ -42,7 +42,7 @@ tests: $(UNIT_TESTS) $(REPLAYS) $(DIFF_TESTS)
 UNIT_SUITES  = $(foreach t,$(UNIT_TESTS),'unit/$(notdir $(t)): CMOCKA_MESSAGE_OUTPUT=TAP $(t)') \
                $(foreach t,$(REPLAYS),'replay/$(notdir $(t)): $(t) tests/fuzz/seeds/$(notdir $(t))')
 RUNNERS     := $(patsubst tests/%/run,%,$(wildcard $(patsubst %,tests/%/run,build rules init tproxy differential e2e \
-               resource)))
+               resource leak)))
 run-suites   = tests/run --log $(O)/tests/log
 runner       = '$(1): tests/$(1)/run $($(1)-arguments)'
 e2e-arguments = --sanitize-bin $(O)/sanitize
@@ -53,7 +53,7 @@ check:
 	$(Q).ci/setup all
 	$(Q)$(remake) check-all
 check-all: all sanitize tests
-	$(Q)$(run-suites) $(UNIT_SUITES) $(foreach r,$(filter-out resource,$(RUNNERS)),$(call runner,$(r)))
+	$(Q)$(run-suites) $(UNIT_SUITES) $(foreach r,$(filter-out leak resource,$(RUNNERS)),$(call runner,$(r)))
 check-unit: tests
 	$(Q)$(run-suites) $(UNIT_SUITES)
 check-differential: $(DIFF_TESTS)
