@@ -231,7 +231,8 @@ static void format_udp(const struct element *e, size_t len, char *out)
 	memcpy(to.first, e->first + len, len);
 	memcpy(to.last, e->last + len, len);
 	format_addrs(&to, len, out + strlen(out));
-	sprintf(out + strlen(out), " . %u", e->first[2 * len] << 8 | e->first[2 * len + 1]);
+	sprintf(out + strlen(out), " . %u",
+		(unsigned)e->first[2 * len] << 8 | e->first[2 * len + 1]);
 }
 
 void set_format(enum set_key key, const struct element *e, char out[static SET_TEXT])

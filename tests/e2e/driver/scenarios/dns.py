@@ -102,10 +102,10 @@ def synthetic(run):
         run.expect(re.match(r"240\.240\.|2001:2::f0f0:", answers[0]), text)
         seen[name] = answers[0]
     run.expect(len(set(seen.values())) == 2, f"one address for two: {seen}")
-    servers = [run.serve("db.test:3306", "send first\\n", "close"), run.serve("cache.test:3306", "send second\\n", "close")]
+    servers = [run.serve("db.test:4406", "send first\\n", "close"), run.serve("cache.test:4406", "send second\\n", "close")]
     for name, word in (("db.test", "first"), ("cache.test", "second")):
-        done = run.command(f"nc -{run.family} -w 5 {seen[name]} 3306", stdin="")
+        done = run.command(f"nc -{run.family} -w 5 {seen[name]} 4406", stdin="")
         run.expect(word in done.stdout, f"{name}: {done}")
     run.expect(all(server.clients == 1 for server in servers), "a server had other clients")
     # The real address is no service's any more.
-    run.talk("db.test:3306", "gone")
+    run.talk("db.test:4406", "gone")
