@@ -9,7 +9,7 @@ import h11
 HELLO_BACK = b"\x16\x03\x03\x00\x04\x0e\x00\x00\x00"  # a handshake record, whatever is in it
 SWITCH = (b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
           b"sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
-EARLY = 0.1  # seconds in which bytes that should wait for the 101 would come
+EARLY = 0.1  # seconds in which bytes that should wait for the server would come
 DONE = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
@@ -20,7 +20,7 @@ class Conversation:
         self.where = where  # (name, port) of the server
         self.peer = peer    # port that it came from
         self.data = b""
-        self.before = None  # what had come when it switched protocols
+        self.before = None  # what had come when it spoke
         self.over = False
 
 
@@ -65,9 +65,17 @@ class Recorder:
             sock.close()
             conversation.over = True
 
+    @staticmethod
+    def _await(sock, conversation):
+        """Give what should wait the time to come."""
+        if select.select([sock], [], [], EARLY)[0]:
+            conversation.data += sock.recv(1 << 16)
+        conversation.before = conversation.data
+
     def _tls(self, sock, conversation):
         if conversation.where[0] in self._answering:
             conversation.data += sock.recv(1 << 16)
+            self._await(sock, conversation)
             sock.sendall(HELLO_BACK)
 
     def _http(self, sock, conversation):
@@ -81,9 +89,7 @@ class Recorder:
             except h11.RemoteProtocolError:
                 return
             if isinstance(event, h11.EndOfMessage) and b"\r\nupgrade: websocket\r\n" in conversation.data:
-                if select.select([sock], [], [], EARLY)[0]:
-                    conversation.data += sock.recv(1 << 16)
-                conversation.before = conversation.data
+                self._await(sock, conversation)
                 sock.sendall(SWITCH)
                 return
             if isinstance(event, h11.EndOfMessage):

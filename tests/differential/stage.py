@@ -117,6 +117,7 @@ class Stage:
         for case in http_cases.cases():
             self.one(f"http/{case.row}: {case.title}", self.http, case)
         self.one("clients/H-22: bytes sent with a WebSocket request wait for the 101", self.websocket, None)
+        self.one("clients/T-25: early data waits in the socket until the server has spoken", self.held, None)
         self.one("clients/T-25: OpenSSL resumes with early data", self.early_data, None)
         for size in TABLES:
             self.one(f"table/{size}", self.table, size)
@@ -372,6 +373,23 @@ class Stage:
         head = http_cases.raw(http_cases.sent(http_cases.WEBSOCKET_SENT, host="ws.test"))
         if arrived.before != head or arrived.data != head + b"early, late":
             raise Wrong(f"before the 101 {arrived.before}, in all {arrived.data}")
+
+    def held(self, _):
+        """The client says no more and hears nothing until then, so that nothing else can set it going."""
+        h = tls_cases.h
+        hello = h.wire(h.hello(b"answers.test", after=[h.RESUMPTION, h.EARLY, h.TICKET]))
+        early = b"\x17\x03\x03\x00\x40" + b"\xed" * 64
+        talk = self.connect(tls_cases.Case("T-25", "", hello))
+        try:
+            talk.sock.sendall(hello)
+            until(lambda: self.recorder.heard(hello), "the hello at the server")
+            talk.sock.sendall(early)
+            until(lambda: self.recorder.heard(hello + early), "the early data at the server")
+        finally:
+            talk.sock.close()
+        arrived = self.arrived(self.records(1)[0])
+        if arrived.before != hello:
+            raise Wrong(f"before the server spoke {arrived.before.hex()}")
 
     def early_data(self, _):
         """A resumed session whose first bytes come before the server has said anything, more than a segment of them."""

@@ -100,9 +100,6 @@ def legal(authority):
         Case("T-01", "the address of another", h.wire(one), to="evil.test"),
         Case("T-25", "early data behind the hello", h.wire(h.hello(after=[h.RESUMPTION, h.EARLY, h.TICKET]))
              + b"\x14\x03\x03\x00\x01\x01" + b"\x17\x03\x03\x00\x40" + b"\xed" * 64, unread=("mbedtls",)),
-        Case("T-25", "early data that comes later, held until the server has spoken",
-             h.wire(h.hello(b"answers.test", after=[h.RESUMPTION, h.EARLY, h.TICKET])), name="answers.test",
-             late=b"\x17\x03\x03\x00\x40" + b"\xed" * 64),
         Case("T-22", "a second hello when the server has spoken", h.wire(h.hello(b"answers.test")), name="answers.test",
              late=h.wire(h.hello(b"evil.test")), early=False),
     ]
