@@ -52,6 +52,7 @@ def hosted(value, line=LINE):
     return get(host=f"Host:{value}\r\n", line=line)
 
 
+LETTERS = "abcdefghijklmnopqrstuvwxyz-0123456789.wild.test"
 CHUNKED = "Transfer-Encoding: chunked\r\n"
 WEBSOCKET = ("Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
              "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n")
@@ -126,6 +127,7 @@ def hosts():
         deny("H-05", "port 80 on another", hosted(" allowed.test:80"), "http-host-port", port=8080),
         allow("H-06", "a final dot", hosted(" allowed.test."), sent()),
         allow("H-06", "upper case", "GET / HTTP/1.1\r\nHOST: ALLOWED.Test\r\n\r\n", sent()),
+        allow("H-06", "every letter in upper case", hosted(" " + LETTERS.upper()), sent(host=LETTERS), host=LETTERS),
         allow("H-06", "white space around", hosted("\t allowed.test \t"), sent()),
         allow("H-08", "a listed quad", hosted(" 203.0.113.12"), sent(host="203.0.113.12"), host="203.0.113.12"),
         allow("H-08", "a listed v6 address", hosted(" [2001:DB8:113:0::12]"), sent(host="[2001:db8:113::12]"),

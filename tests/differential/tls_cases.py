@@ -8,6 +8,7 @@ from lab.hello import padding
 
 FORWARD = "forward"
 LONG = b".".join([b"a" * 63, b"b" * 63, b"c" * 63, b"d" * 51]) + b".wild.test"  # 253 bytes
+LETTERS = "abcdefghijklmnopqrstuvwxyz-0123456789.wild.test"
 V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 
 
@@ -82,6 +83,7 @@ def legal(authority):
         Case("T-05", "segments of one byte", h.wire(one), step=1),
         Case("T-05", "records of seven bytes in segments of three", h.wire(one, 7), step=3, unread=many),
         Case("T-10", "upper case", h.wire(h.hello(b"ALLOWED.Test"))),
+        Case("T-10", "every letter in upper case", h.wire(h.hello(LETTERS.upper().encode())), name=LETTERS),
         Case("T-11", "a final dot", h.wire(h.hello(b"allowed.test."))),
         Case("T-15", "an A-label", h.wire(h.hello(b"xn--bcher-kva.wild.test")), name="xn--bcher-kva.wild.test"),
         Case("T-16", "a name of 253 bytes", h.wire(h.hello(LONG)), name=LONG.decode()),
