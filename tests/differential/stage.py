@@ -100,7 +100,8 @@ class Stage:
         self.judges_of_requests, self.judges_of_hellos = requests, hellos
         self.selection = selection
         self.pod = internet.pod("pod", 4)
-        self.recorder = Recorder(internet, {name: HOSTS[name] for name in RECORDED}, http=(80, 8080), tls=(443, 7443), answering=("answers.test",))
+        self.recorder = Recorder(internet, {name: HOSTS[name] for name in RECORDED}, http=(80, 8080), tls=(443, 7443),
+                                 answering=("answers.test",))
         self.node = Node(self.pod, programs, ["--workers", "1"])
         self.node.policy(self.text(POLICY, "cases"))
         self.node.apply()
@@ -403,7 +404,8 @@ class Stage:
         until(lambda: self.internet.answers("early.test", 443), "s_server")
         client = ["openssl", "s_client", "-connect", where, "-servername", "early.test", "-ign_eof"]
         first = space.spawn("s_client-1", [*client, "-sess_out", session])
-        until(lambda: pathlib.Path(session).read_text("ascii").endswith("END SSL SESSION PARAMETERS-----\n"), "a ticket")
+        ticket = pathlib.Path(session)
+        until(lambda: ticket.read_text("ascii").endswith("END SSL SESSION PARAMETERS-----\n"), "a ticket")
         first.stop()
         second = space.spawn("s_client-2", [*client, "-sess_in", session, "-early_data", text])
         until(lambda: "Early data was accepted" in second.output(), "early data to be accepted")
