@@ -18,7 +18,8 @@
 #include "init/orders.h"
 #include "rules/notify.h"
 
-enum { AGAIN_MS = 1000, FD_SIGNAL = 0, FD_FILTER, FD_ROUTE, FD_ORDERS, FDS = FD_ORDERS + ORDERS_FDS };
+enum { AGAIN_MS = 1000 };
+enum { FD_SIGNAL, FD_FILTER, FD_ROUTE, FD_ORDERS, FDS = FD_ORDERS + ORDERS_FDS };
 
 /* Too large for a small board's stack. */
 static struct {

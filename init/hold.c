@@ -98,6 +98,8 @@ int hold_begin(struct hold *h)
 	int code = session_compare(s, &p, NULL);
 
 	s->learned = &h->learned;
+	if (s->ruleset.has_udp) /* what another holder learned may have been for another policy */
+		p.wrong.tables |= p.tables.present & NFT_INET;
 	if (code == 0 && !s->state.kept)
 		code = state_write(&s->state);
 	if (code == 0)
@@ -199,6 +201,11 @@ void hold_look(struct hold *h, const struct watch_news *n)
 		h->again = true;
 		return;
 	}
+	if (n->tables && s->ruleset.has_udp && p.wrong.differences == 0) {
+		/* What others put there for a time looks like what the proxy learned. */
+		p.wrong.tables |= NFT_INET;
+		find("set " ELEMENT_SET4 ", " ELEMENT_SET6 ": may hold what others put there");
+	}
 	wanted = h->locked ? p.ours : session_routes(s);
 	wrong = (wanted & ~p.routes) | (p.ours & ~wanted);
 	find_routes(wrong, wanted);
@@ -210,13 +217,20 @@ void hold_look(struct hold *h, const struct watch_news *n)
 
 /* ---- what we are told ---- */
 
+static bool is_other(const struct policy *a, const struct policy *b)
+{
+	return a->len != b->len || memcmp(a->base, b->base, a->len) != 0;
+}
+
 bool hold_reload(struct hold *h)
 {
 	struct session *s = h->session;
 	struct policy before = s->policy, next;
 	struct present p = {0};
 	struct policy_error e;
-	bool was_locked = h->locked;
+	int code;
+	bool was_locked = h->locked, had_udp = s->ruleset.has_udp;
+	size_t n_learned = h->learned.n;
 
 	if (policy_open(&next, h->options->policy, &e) != 0) {
 		(void)message(0, "policy: %s: %s: keeping the old one", h->options->policy, e.text);
@@ -225,8 +239,15 @@ bool hold_reload(struct hold *h)
 	if (session_build(s, h->options, &next) != 0)
 		goto keep;
 	h->locked = false;
-	if (session_compare(s, &p, NULL) != 0 || apply(h, &p) != 0) {
+	code = session_compare(s, &p, NULL);
+	/* What was learned for one policy says nothing for another: the proxy is to say it again. */
+	if (is_other(&before, &next)) {
+		h->learned.n = 0;
+		p.wrong.tables |= had_udp ? NFT_INET : 0;
+	}
+	if (code != 0 || apply(h, &p) != 0) {
 		h->locked = was_locked;
+		h->learned.n = n_learned;
 		(void)rebuild(h);
 		goto keep;
 	}
@@ -248,36 +269,59 @@ static bool learn(struct hold *h, const struct learned_entry *e, uint64_t now)
 	int err;
 
 	if (!learned_plan(&h->learned, e, now, &c)) {
-		(void)message(0, "order: no room for another address: %d there are already",
-			LEARNED_MAX);
+		if (may_say())
+			(void)message(0, "order: no room for another address: %d there are",
+				LEARNED_MAX);
 		return false;
 	}
 	err = element_change(&h->session->filter, &c, now);
 	if (err == ENOENT && c.n_gone > 0) { /* its time ended just now */
-		learned_commit(&h->learned, &(struct learned_change){.n_gone = 0});
-		err = element_change(&h->session->filter,
-			&(struct learned_change){.comes = true, .entry = c.entry}, now);
+		c.n_gone = 0;
+		err = element_change(&h->session->filter, &c, now);
 	}
 	if (err == EEXIST || err == ENOTEMPTY) /* the policy's own elements cover it */
 		return true;
 	if (err != 0) {
-		(void)message(0, "order: set: %s", strerror(err));
+		if (may_say())
+			(void)message(0, "order: set: %s", strerror(err));
 		return false;
 	}
 	learned_commit(&h->learned, &c);
 	return true;
 }
 
-static void whole_family(struct learned_entry *e)
+/* A prefix of IPv4 in IPv6 form, or of IPv6, as the range that it is. */
+static void set_clients(struct learned_entry *e, const struct cidr *clients)
 {
-	bool v4 = addr_is_v4(&e->destination);
+	e->first = clients->addr;
+	cidr_last(clients, &e->last);
+}
 
-	memset(e->first.b, 0, sizeof(e->first.b));
-	memset(e->last.b, 0xff, sizeof(e->last.b));
-	for (int i = 10; v4 && i < 12; i++)
-		e->first.b[i] = 0xff;
-	for (int i = 0; v4 && i < 10; i++)
-		e->last.b[i] = 0;
+/* The service's own clients, whatever the order would like. False: one of them has no room. */
+static bool learn_all(struct hold *h, const struct policy_service *s, struct learned_entry *e,
+	uint64_t now)
+{
+	bool v4 = addr_is_v4(&e->destination), any = false;
+	struct cidr all = {.bits = v4 ? 96 : 0};
+
+	if (s->clients.n == 0) {
+		if (v4)
+			all.addr.b[10] = all.addr.b[11] = 0xff;
+		set_clients(e, &all);
+		return learn(h, e, now);
+	}
+	for (uint32_t i = 0; i < s->clients.n; i++) {
+		struct cidr c;
+
+		policy_cidr(&h->session->policy, s->clients.first + i, &c);
+		if ((addr_is_v4(&c.addr) && c.bits >= 96) != v4)
+			continue;
+		set_clients(e, &c);
+		any = true;
+		if (!learn(h, e, now))
+			return false;
+	}
+	return any;
 }
 
 bool hold_order(struct hold *h, const struct capture_order *order)
@@ -296,6 +340,5 @@ bool hold_order(struct hold *h, const struct capture_order *order)
 		return false;
 	}
 	e.until = now + (uint64_t)seconds * 1000;
-	whole_family(&e);
-	return learn(h, &e, now);
+	return learn_all(h, &service, &e, now);
 }

@@ -153,6 +153,7 @@ const char *orders_judge(const struct policy *p, const struct capture_order *ord
 	struct policy_service *service, uint32_t *seconds)
 {
 	enum addr_class class = addr_classify(&order->addr);
+	struct policy_meta meta;
 
 	if (order->sequence != p->sequence)
 		return "is about another policy";
@@ -163,8 +164,10 @@ const char *orders_judge(const struct policy *p, const struct capture_order *ord
 		return "names a UDP port that the service does not have";
 	if (class == ADDR_REFUSED)
 		return "names an address that is never allowed";
+	policy_meta(p, &meta);
 	if (class == ADDR_PRIVATE && service->location != POLICY_INTERNAL &&
-		!service->allow_private)
+		!service->allow_private && service->enforcement != POLICY_AUDIT &&
+		meta.enforcement != POLICY_AUDIT)
 		return "names a private address, which the service may not have";
 	*seconds = order->seconds < SECONDS_MIN ? SECONDS_MIN
 		: order->seconds > SECONDS_MAX  ? SECONDS_MAX

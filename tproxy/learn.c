@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "rules/capture.h"
@@ -67,8 +68,9 @@ static bool connected(struct worker *w)
 		gone(w);
 		return false;
 	}
-	/* Another holder knows nothing of what the last one was told. */
+	/* Another holder knows nothing of what the last one was told: all of it is due again. */
 	memset(l->memo, 0, sizeof(l->memo));
+	memset(l->due_ms, 0, sizeof(l->due_ms));
 	return true;
 }
 
@@ -268,11 +270,24 @@ static void look_up(struct worker *w, uint32_t i)
 		learn_one(w, i, &a);
 }
 
+/* A holder never answers: what there is to read is that it went away. */
+static void look_for_holder(struct worker *w)
+{
+	char c;
+
+	if (w->learn.fd >= 0 && recv(w->learn.fd, &c, 1, MSG_DONTWAIT) == 0) {
+		errno = ECONNRESET;
+		gone(w);
+	}
+	(void)connected(w);
+}
+
 void learn_timeout(struct worker *w)
 {
 	struct learn *l = &w->learn;
 	unsigned asked = 0;
 
+	look_for_holder(w);
 	for (uint32_t i = 0; i < l->n_names && asked < AT_ONCE; i++)
 		if (w->loop.now_ms >= l->due_ms[i]) {
 			look_up(w, i);

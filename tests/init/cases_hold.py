@@ -12,7 +12,7 @@ import threading
 import probe
 from lab.base import until
 from lab.space import Space
-from pair import ETH_P_IP, FAR, LIMIT, PROXY_UID
+from pair import ETH_P_IP, FAMILY, FAR, LIMIT, OUTSIDE, PROXY_UID
 from suite import METHODS, case, listing, routing, same
 
 NUMBER = itertools.count()
@@ -476,3 +476,183 @@ def lockdown_early(suite):
     done = pair.node.run([*drop, os.path.join(suite.programs, "sluice-init"), "lockdown"])
     same((done.returncode, done.stderr), (0, ""), "lockdown again, without a capability: there is nothing to do") \
         if done.returncode == 0 else same((done.returncode, "needs CAP_NET_ADMIN" in done.stderr), (77, True), done.stderr)
+
+
+# ---- addresses of UDP services ----
+
+UDP = """[policy]
+name = udp
+sequence = {sequence}
+[capture]
+dns = reject
+tamper = repair
+[service time]
+hosts = time.test
+ports = udp:123
+resolution = dns
+{clients}
+[service web]
+hosts = web.test
+ports = https:443
+resolution = dns
+"""
+
+
+def udp_policy(suite, name, clients="", sequence=1):
+    text = UDP.format(clients=f"clients = {clients}" if clients else "", sequence=sequence)
+    return suite.compiled_text(name, text)
+
+
+def elements(pair, version=4):
+    """What the kernel has learned: the text of each element, without how long it still lasts."""
+    text = pair.node.must(["nft", "list", "set", "inet", "sluice", f"udp_ipv{version}"]).stdout
+    text = re.search(r"elements = \{(.*)\}\n\t\}\n\}", text, re.S)
+    return sorted(re.sub(r" expires \S+", "", part).strip() for part in text.group(1).split(",")) if text else []
+
+
+def reaches(pair, tag, family=4, port=123):
+    with pair.node.socket(FAMILY[family], socket.SOCK_DGRAM) as sock, probe.refused():
+        sock.sendto(tag, (FAR[family], port))
+    return any(tag in frame for frame in pair.watch.fence())
+
+
+@case()
+def follows_orders(suite):
+    """An address that the proxy learned opens for the service's port, clients and time, and for nothing else"""
+    pair = suite.pair()
+    pair.use(udp_policy(suite, "udp-all"))
+    with holding(pair) as child, connect(pair) as sock:
+        pair.watch.fence()
+        same(reaches(pair, b"<early>"), False, "before the order")
+        sock.send(order())
+        until(lambda: elements(pair) == ["0.0.0.0-255.255.255.255 . 198.51.100.7 . 123 timeout 5m"] or elements(pair) ==
+              ["0.0.0.0/0 . 198.51.100.7 . 123 timeout 5m"], f"the element: {elements(pair)}")
+        same(reaches(pair, b"<open>"), True, "after the order")
+        same((reaches(pair, b"<port>", port=124), reaches(pair, b"<six>", 6)), (False, False), "another port, family")
+        sock.send(order(address=FAR[6]))
+        until(lambda: len(elements(pair, 6)) == 1, "the IPv6 element")
+        same(reaches(pair, b"<open six>", 6), True, "after the order for IPv6")
+        for seconds, text in ((1, "timeout 1m"), (10 ** 9, "timeout 1d")):
+            address = f"198.51.100.{seconds % 200 + 20}"
+            sock.send(order(address=address, seconds=seconds))
+            until(lambda: any(address in e and text in e for e in elements(pair)), f"{seconds} s: {elements(pair)}")
+        count = len(elements(pair))
+        sock.send(order(seconds=7000))
+        until(lambda: any("198.51.100.7 " in e and "timeout 1h56m40s" in e for e in elements(pair)), "a longer time")
+        same(len(elements(pair)), count, "elements")
+        rows = [("service", {"service": 1}, "names a UDP port that the service does not have"),
+                ("port", {"port": 443}, "names a UDP port that the service does not have")]
+        rows += [(address, {"address": address}, "names an address that is never allowed") for address in (
+            "127.0.0.1", "169.254.169.254", "224.0.0.251", "255.255.255.255", "0.0.0.0", "::1", "fe80::1", "ff02::1",
+            "64:ff9b::7f00:1")]
+        rows += [(address, {"address": address}, "names a private address, which the service may not have")
+                 for address in ("10.0.0.1", "192.168.1.1", "fd00::1")]
+        for name, fields, text in rows:
+            lines = child.output().count("\n")
+            sock.send(order(**fields))
+            until(lambda: re.search(rf"refused: it {text}$", "\n".join(child.output().splitlines()[lines:]), re.M), name)
+        same(len(elements(pair)), count, f"elements after what was refused: {elements(pair)}")
+        same(is_right(pair), True, "check")
+
+
+@case()
+def keeps_clients(suite):
+    """An order opens an address for the clients that the policy names, in their family only"""
+    pair = suite.pair()
+    pair.use(udp_policy(suite, "udp-clients", "10.78.0.0/16, 10.77.0.128/25"))
+    with holding(pair), connect(pair) as sock:
+        sock.send(order())
+        sock.send(order(address=FAR[6]))
+        until(lambda: elements(pair) == ["10.77.0.128/25 . 198.51.100.7 . 123 timeout 5m",
+                                         "10.78.0.0/16 . 198.51.100.7 . 123 timeout 5m"], "the elements")
+        pair.watch.fence()
+        same((reaches(pair, b"<another>"), elements(pair, 6)), (False, []), "the node is no client; IPv6 has none")
+
+
+@case()
+def keeps_addresses(suite):
+    """What was learned outlives the table, in one transaction, but not the policy nor the holder"""
+    pair = suite.pair()
+    path = suite.lab.path("udp.slp")
+    same_policy, other = udp_policy(suite, "udp-all"), udp_policy(suite, "udp-next", sequence=2)
+
+    def put(source):
+        with open(source, "rb") as old, open(path + ".new", "wb") as new:
+            new.write(old.read())
+        os.rename(path + ".new", path)
+
+    put(same_policy)
+    pair.use(path)
+    with holding(pair, "--no-owner") as child, connect(pair) as sock:
+        sock.send(order())
+        until(lambda: len(elements(pair)) == 1, "the element")
+        pair.node.must(["nft", "delete", "table", "inet", "sluice"])
+        until(lambda: said(child, r"table inet sluice: missing: put right"), "put right")
+        same(len(elements(pair)), 1, "elements of the new table")
+        pair.node.must(["nft", "add", "element", "inet", "sluice", "udp_ipv4",
+                        "{ 0.0.0.0-255.255.255.255 . 198.51.100.99 . 123 timeout 1h }"])
+        until(lambda: said(child, r"may hold what others put there: put right"), "somebody's element")
+        same([e for e in elements(pair) if "100.99" in e], [], "somebody's element")
+        same(len(elements(pair)), 1, "our element")
+        child.signal(signal.SIGHUP)
+        until(lambda: said(child, "reloaded"), "reloaded")
+        same(len(elements(pair)), 1, "elements after the same policy")
+        put(other)
+        child.signal(signal.SIGHUP)
+        until(lambda: child.output().count("reloaded") == 2, "reloaded")
+        same(elements(pair), [], "elements after another policy")
+        sock.send(order())
+        until(lambda: said(child, "is about another policy"), "an order for the old policy")
+        sock.send(order(sequence=2))
+        until(lambda: len(elements(pair)) == 1, "an order for the new one")
+        child.process.kill()
+        child.wait()
+    same(len(elements(pair)), 1, "elements after SIGKILL")
+    with holding(pair, name="again"):
+        same((elements(pair), is_right(pair)), ([], True), "elements of the next holder")
+
+
+def dns_server(pair):
+    """Outside, on port 53: every name has the one IPv4 address FAR[4]."""
+    sock = pair.outside.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(("0.0.0.0", 53))
+
+    def serve():
+        with contextlib.suppress(OSError):
+            while True:
+                query, client = sock.recvfrom(512)
+                if not query:  # shut down
+                    return
+                end = query.index(b"\0", 12) + 5
+                is_a = query[end - 4:end - 2] == b"\0\1"
+                answer = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4" + socket.inet_aton(FAR[4]) if is_a else b""
+                head = query[:2] + b"\x81\x80" + struct.pack("!HHHH", 1, int(is_a), 0, 0)
+                sock.sendto(head + query[12:end] + answer, client)
+
+    threading.Thread(target=serve, daemon=True).start()
+    return sock
+
+
+@case()
+def proxy_tells(suite):
+    """The proxy has the addresses of its UDP services opened, and tells every new holder all of them"""
+    pair = suite.pair()
+    text = UDP.format(clients="", sequence=1).replace("sequence = 1\n", f"sequence = 1\nnameservers = {OUTSIDE[4]}\n"
+                                                      "access-log = off\n")
+    pair.use(suite.compiled_text("udp-proxy", text))
+    pair.apply()
+    proxy = os.path.join(suite.programs, "sluice-tproxy")
+    child = pair.node.spawn("proxy", [proxy, "--policy", pair.policy, "--state", pair.state])
+    server = dns_server(pair)
+    try:
+        for number in range(3):
+            with holding(pair, name=f"told-{number}") as holder:
+                until(lambda: len(elements(pair)) == 1, f"holder {number}: {holder.output()} {child.output()}")
+                same(reaches(pair, b"<ntp>"), True, "UDP to the service")
+                holder.process.kill()
+                holder.wait()
+    finally:
+        child.stop()
+        with contextlib.suppress(OSError):
+            server.shutdown(socket.SHUT_RDWR)
+        server.close()

@@ -58,6 +58,10 @@ class Suite:
         name = f"made-{len(self.compiled)}"
         return self._compile(name, self.lab.write(f"{name}.ini", text))
 
+    def compiled_text(self, name, text):
+        """The compiled policy of that text."""
+        return self._compile(name, self.lab.write(f"{name}.ini", text))
+
     def _compile(self, name, source):
         if name not in self.compiled:
             path = self.lab.path(f"{name}.slp")
