@@ -9,6 +9,7 @@ const struct command commands[] = {
 	{"hold", "[-- PROGRAM [ARG]...]", command_hold,
 	 "apply, stay, and keep the rules; run PROGRAM under them"},
 	{"lockdown", "", command_lockdown, "close everything until apply; needs no policy"},
+	{"verify", "", command_verify, "try the ways out, and say what came of each"},
 	{"remove", "", command_remove, "take away what apply installed"},
 	{"print", "nft|iptables|ip6tables", command_print, "write the rules as text"},
 };

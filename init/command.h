@@ -24,5 +24,6 @@ int command_check(const struct options *o);  /* command_check.c */
 int command_print(const struct options *o);  /* command_print.c */
 int command_hold(const struct options *o);   /* command_hold.c */
 int command_lockdown(const struct options *o); /* command_lockdown.c */
+int command_verify(const struct options *o); /* command_verify.c */
 
 #endif

@@ -13,7 +13,7 @@
 #include "init/message.h"
 #include "rules/capture.h"
 
-enum { OPTION_EGRESS = 256, OPTION_MARK, OPTION_OWNER, OPTION_VERSION };
+enum { OPTION_EGRESS = 256, OPTION_MARK, OPTION_OWNER, OPTION_PLACE, OPTION_VERSION };
 
 static const struct option long_options[] = {
 	{"policy", required_argument, NULL, 'p'},
@@ -23,6 +23,7 @@ static const struct option long_options[] = {
 	{"port", required_argument, NULL, 'P'},
 	{"no-egress-hook", no_argument, NULL, OPTION_EGRESS},
 	{"no-owner", no_argument, NULL, OPTION_OWNER},
+	{"in-place", no_argument, NULL, OPTION_PLACE},
 	{"mark", required_argument, NULL, OPTION_MARK},
 	{"help", no_argument, NULL, 'h'},
 	{"version", no_argument, NULL, OPTION_VERSION},
@@ -42,6 +43,7 @@ static int usage(FILE *out)
 	        "  --port N           the proxy's port (%d)\n"
 	        "  --no-egress-hook   apply, check, print: leave packet sockets unwatched\n"
 	        "  --no-owner         hold: watch the tables, but leave them open to others\n"
+	        "  --in-place         verify: the rules in force, with what harms nobody\n"
 	        "  --mark HEX         print: with this mark\n"
 	        "  --help, --version\n",
 	        CONFIG_PROXY_UID, CONFIG_PROXY_GID, CONFIG_PROXY_PORT);
@@ -92,6 +94,7 @@ static int take_option(struct options *o, int option)
 		return code;
 	case OPTION_EGRESS: o->egress_hook = false; return 0;
 	case OPTION_OWNER: o->owner = false; return 0;
+	case OPTION_PLACE: o->in_place = true; return 0;
 	case OPTION_MARK: return read_mark(o, optarg);
 	default: return usage(stderr);
 	}

@@ -13,7 +13,7 @@ struct options {
 	char *const *program;
 	uint32_t uid, gid, mark;
 	uint16_t port;
-	bool has_mark, egress_hook, owner;
+	bool has_mark, egress_hook, owner, in_place;
 };
 
 /*

@@ -17,7 +17,7 @@ enum { APPLY_TRIES = 5 };
 
 struct session session;
 
-static int open_policy(struct session *s, const struct options *o)
+int session_policy(struct session *s, const struct options *o)
 {
 	struct policy_error e;
 	int code;
@@ -75,7 +75,7 @@ static int read_links(struct session *s)
 
 int session_begin(struct session *s, const struct options *o, bool filter)
 {
-	int code = open_policy(s, o);
+	int code = session_policy(s, o);
 
 	s->state.dir = o->state;
 	s->state.uid = o->uid;

@@ -37,6 +37,8 @@ struct present {
 
 /* Opens rtnetlink and, if `filter`, nf_tables. */
 int session_open(struct session *s, bool filter);
+/* Opens the policy. */
+int session_policy(struct session *s, const struct options *o);
 /* Opens the policy, reads the state, opens netlink and makes the rules that there should be. */
 int session_begin(struct session *s, const struct options *o, bool filter);
 /* The rules that there should be, from the policy and the interfaces in s->links. */
