@@ -20,7 +20,7 @@ struct scratch {
 	bool v6;
 };
 extern const uint8_t scratch_mac_node[6], scratch_mac_peer[6];
-/* Text of the node's, the peer's, a far address behind the peer, and the client's, IPv4 and IPv6. */
+/* Text of the node's, the peer's, a far one behind the peer, and the client's: IPv4, IPv6. */
 extern const char *const scratch_own[2], *const scratch_near[2], *const scratch_far[2];
 extern const char *const scratch_client[2];
 #define SCRATCH_LINK_LOCAL "fe80::2" /* the peer's; nobody has it, but frames to it go out */

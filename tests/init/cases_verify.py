@@ -16,7 +16,8 @@ MADE = {
     "captured DNS of an excluded network": ("dns = capture", "exclude-cidrs = 198.51.100.0/24, 2001:db8:7::/48"),
     "a router": ("scope = router", "interfaces = br-lan", "dns = capture"),
     "both": ("scope = both", "interfaces = br-lan, eth9", "dns = reject"),
-    "both, redirect, UDP open": ("scope = both", "interfaces = br-lan", "method = redirect", "udp = allow", "dns = allow"),
+    "both, redirect, UDP open": ("scope = both", "interfaces = br-lan", "method = redirect", "udp = allow",
+                                 "dns = allow"),
 }
 
 
@@ -82,8 +83,8 @@ def build(suite):
 def compile_one(suite, source, name):
     out = suite.lab.path(re.sub(r"[/.]", "_", name) + ".o")
     deps = os.path.join(suite.programs, "deps", "host", "include")
-    subprocess.run(["cc", "-std=c11", "-D_GNU_SOURCE", '-DSLUICE_VERSION="0"', "-O0", "-w", f"-I{ROOT}", f"-I{suite.programs}",
-                    f"-I{deps}", "-include", "autoconf.h", "-c", "-o", out, source], check=True)
+    subprocess.run(["cc", "-std=c11", "-D_GNU_SOURCE", '-DSLUICE_VERSION="0"', "-O0", "-w", f"-I{ROOT}",
+                    f"-I{suite.programs}", f"-I{deps}", "-include", "autoconf.h", "-c", "-o", out, source], check=True)
     return out
 
 
