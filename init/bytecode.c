@@ -297,8 +297,9 @@ static void match_packet(struct nftnl_rule *rule, const struct ruleset *r, const
 	static const uint8_t flags = FLAG_FIN | FLAG_SYN | FLAG_RST | FLAG_ACK;
 
 	switch (i->kind) {
-	case ITEM_TO_LOCAL:
-		ask_routes(rule, NFTA_FIB_F_DADDR, NFT_FIB_RESULT_ADDRTYPE, RTN_LOCAL);
+	case ITEM_TO_LOCAL: case ITEM_FROM_LOCAL:
+		ask_routes(rule, i->kind == ITEM_TO_LOCAL ? NFTA_FIB_F_DADDR : NFTA_FIB_F_SADDR,
+			NFT_FIB_RESULT_ADDRTYPE, RTN_LOCAL);
 		break;
 	case ITEM_SOURCE_ASTRAY:
 		ask_routes(rule, NFTA_FIB_F_SADDR | NFTA_FIB_F_IIF | NFTA_FIB_F_PRESENT,

@@ -79,6 +79,8 @@ static void print_match(const struct item *i)
 	case ITEM_CT_ORIGINAL: fputs(" -m conntrack --ctdir ORIGINAL", stdout); break;
 	case ITEM_CT_REPLY: fputs(" -m conntrack --ctdir REPLY", stdout); break;
 	case ITEM_CT_DNAT: fputs(" -m conntrack --ctstate DNAT", stdout); break;
+	case ITEM_TO_LOCAL: fputs(" -m addrtype --dst-type LOCAL", stdout); break;
+	case ITEM_FROM_LOCAL: fputs(" -m addrtype --src-type LOCAL", stdout); break;
 	case ITEM_L4: printf("%s -p %s", not, i->value == IPPROTO_TCP ? "tcp" : "udp"); break;
 	case ITEM_TCP_SYN: fputs(" -m tcp --tcp-flags FIN,SYN,RST,ACK SYN", stdout); break;
 	case ITEM_DPORT: printf(" --dport %u", i->value); break;

@@ -19,7 +19,7 @@ enum item_kind {
 	ITEM_CT_MARK,                        /* value */
 	ITEM_CT_NEW, ITEM_CT_UNKNOWN,        /* the latter: invalid or untracked */
 	ITEM_CT_ORIGINAL, ITEM_CT_REPLY, ITEM_CT_DNAT,
-	ITEM_TO_LOCAL,                       /* to an address of this node */
+	ITEM_TO_LOCAL, ITEM_FROM_LOCAL,      /* to or from an address of this node */
 	ITEM_SOURCE_ASTRAY,                  /* no route back through the interface it came by */
 	ITEM_L4,                             /* value: IPPROTO_* */
 	ITEM_TCP_SYN,                        /* of FIN, SYN, RST, ACK only SYN; after ITEM_L4 */

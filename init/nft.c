@@ -386,8 +386,8 @@ static const char *feature_of(const struct ruleset *r, struct part part)
 			return "nft_tproxy: use method = redirect";
 		if (kind == ITEM_REDIRECT)
 			return "nft_redir: use method = tproxy";
-		if (kind == ITEM_TO_LOCAL || kind == ITEM_SOURCE_ASTRAY)
-			return "nft_fib_inet, which a router's scope takes";
+		if (kind == ITEM_TO_LOCAL || kind == ITEM_FROM_LOCAL || kind == ITEM_SOURCE_ASTRAY)
+			return "nft_fib_inet, which dns = capture and a router's scope take";
 		if (kind == ITEM_COUNT_FLOWS4 || kind == ITEM_COUNT_FLOWS6)
 			return "nft_connlimit, which UDP services take";
 		if (kind == ITEM_REJECT_RESET || kind == ITEM_REJECT_PORT ||

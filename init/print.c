@@ -106,6 +106,7 @@ static void print_match(const struct ruleset *r, const struct item *i)
 	case ITEM_CT_REPLY: fputs("ct direction reply ", stdout); break;
 	case ITEM_CT_DNAT: fputs("ct status dnat ", stdout); break;
 	case ITEM_TO_LOCAL: fputs("fib daddr type local ", stdout); break;
+	case ITEM_FROM_LOCAL: fputs("fib saddr type local ", stdout); break;
 	case ITEM_SOURCE_ASTRAY: fputs("fib saddr . iif oif missing ", stdout); break;
 	case ITEM_L4: /* a port that follows names the protocol itself */
 		if (i[1].kind == ITEM_DPORT || i[1].kind == ITEM_DPORT_IN)

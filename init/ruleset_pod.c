@@ -57,6 +57,24 @@ static void add_own(struct ruleset *r, const struct ruleset_config *config)
 		WITH(CT_MARK, RULESET_CT_OWN), JUST(OWNED), WITH(SET_CT_MARK, 0));
 }
 
+/*
+ * An answer goes to wherever the question says it is from. With tproxy divert asks the same, where
+ * no mark of a process's gets around it.
+ */
+static void add_capture_dns(struct ruleset *r, const struct item turn)
+{
+	const struct item l4 = WITH(L4, IPPROTO_UDP), port = WITH(DPORT, 53);
+
+	if (r->capture.method == POLICY_REDIRECT)
+		ADD(r, CHAIN_CAPTURE, "dns = capture",
+			JUST(FROM_LOCAL), l4, port, JUST(COUNTER), turn);
+	else
+		ADD(r, CHAIN_CAPTURE, "dns = capture", l4, port, JUST(COUNTER), turn);
+	if (!ruleset_has_every_port(r))
+		ADD(r, CHAIN_CAPTURE, "dns = capture",
+			WITH(L4, IPPROTO_TCP), WITH(DPORT, 53), JUST(COUNTER), turn);
+}
+
 static void add_capture(struct ruleset *r, const struct ruleset_config *config)
 {
 	const struct item mark = WITH(SET_MARK, CAPTURE_MARK), nat = WITH(REDIRECT, config->port);
@@ -66,15 +84,11 @@ static void add_capture(struct ruleset *r, const struct ruleset_config *config)
 	add_inside(r, CHAIN_CAPTURE);
 	ADD(r, CHAIN_CAPTURE, "what may pass", WITH(JUMP, CHAIN_PASS));
 	if (r->capture.dns == POLICY_CAPTURE)
-		ADD(r, CHAIN_CAPTURE, "dns = capture",
-			WITH(L4, IPPROTO_UDP), WITH(DPORT, 53), JUST(COUNTER), turn);
+		add_capture_dns(r, turn);
 	if (ruleset_has_every_port(r)) {
 		ADD(r, CHAIN_CAPTURE, "ports = *", WITH(L4, IPPROTO_TCP), JUST(COUNTER), turn);
 		return;
 	}
-	if (r->capture.dns == POLICY_CAPTURE)
-		ADD(r, CHAIN_CAPTURE, "dns = capture",
-			WITH(L4, IPPROTO_TCP), WITH(DPORT, 53), JUST(COUNTER), turn);
 	ADD(r, CHAIN_CAPTURE, "ports",
 		WITH(L4, IPPROTO_TCP), WITH(DPORT_IN, SET_PORTS), JUST(COUNTER), turn);
 }

@@ -22,18 +22,27 @@ static void add_inbound(struct ruleset *r)
 		WITH(SET_CT_MARK, RULESET_CT_INBOUND));
 }
 
-/* Without a listener the tproxy statement lets packets go on, hence the drop behind it. */
-static void add_divert(struct ruleset *r, const struct ruleset_config *config,
-	const struct item from)
+/*
+ * Without a listener the tproxy statement lets packets go on, hence the drop behind it. A process may
+ * mark what it sends as captured, and then the kernel takes any source for its own: the answer to a
+ * question would leave for there. What comes from inside has been asked where it is from.
+ */
+static void add_divert(struct ruleset *r, const struct ruleset_config *config, bool inside)
 {
-	ADD(r, CHAIN_DIVERT, "captured TCP, to the proxy", from, WITH(MARK, CAPTURE_MARK),
-		WITH(L4, IPPROTO_TCP), WITH(TPROXY, config->port), JUST(ACCEPT));
-	if (r->capture.dns == POLICY_CAPTURE)
-		ADD(r, CHAIN_DIVERT, "captured DNS, to the proxy", from, WITH(MARK, CAPTURE_MARK),
-			WITH(L4, IPPROTO_UDP), WITH(DPORT, 53), WITH(TPROXY, config->port),
-			JUST(ACCEPT));
-	ADD(r, CHAIN_DIVERT, "no proxy, no connection",
-		from, WITH(MARK, CAPTURE_MARK), JUST(COUNTER), JUST(DROP));
+	const struct item lo = NAMED(IIFNAME, "lo"), set = WITH(IIFNAME_IN, SET_INTERFACES);
+	const struct item from = inside ? set : lo, mark = WITH(MARK, CAPTURE_MARK);
+	const struct item l4 = WITH(L4, IPPROTO_UDP), port = WITH(DPORT, 53);
+	const struct item turn = WITH(TPROXY, config->port);
+
+	ADD(r, CHAIN_DIVERT, "captured TCP, to the proxy",
+		from, mark, WITH(L4, IPPROTO_TCP), turn, JUST(ACCEPT));
+	if (r->capture.dns == POLICY_CAPTURE && inside)
+		ADD(r, CHAIN_DIVERT, "captured DNS, to the proxy",
+			from, mark, l4, port, turn, JUST(ACCEPT));
+	else if (r->capture.dns == POLICY_CAPTURE)
+		ADD(r, CHAIN_DIVERT, "captured DNS, to the proxy",
+			from, mark, JUST(FROM_LOCAL), l4, port, turn, JUST(ACCEPT));
+	ADD(r, CHAIN_DIVERT, "no proxy, no connection", from, mark, JUST(COUNTER), JUST(DROP));
 }
 
 /*
@@ -62,13 +71,11 @@ static void add_input(struct ruleset *r, const struct ruleset_config *config, ui
 
 void ruleset_add_proxy(struct ruleset *r, const struct ruleset_config *config)
 {
-	const struct item lo = NAMED(IIFNAME, "lo"), inside = WITH(IIFNAME_IN, SET_INTERFACES);
-
 	add_inbound(r);
 	if (r->capture.method == POLICY_TPROXY && ruleset_is_pod(r))
-		add_divert(r, config, lo);
+		add_divert(r, config, false);
 	if (r->capture.method == POLICY_TPROXY && ruleset_is_router(r))
-		add_divert(r, config, inside);
+		add_divert(r, config, true);
 	add_input(r, config, IPPROTO_TCP);
 	if (r->capture.dns == POLICY_CAPTURE)
 		add_input(r, config, IPPROTO_UDP);

@@ -42,18 +42,12 @@ static void add_turn(struct ruleset *r, const struct ruleset_config *config)
 }
 
 /*
- * Every packet is judged, of old flows too. What keeps a link alive stays on it: the rules that let
- * this node send it must not let it through.
+ * Every packet is judged, of old flows too. What keeps a link alive and may therefore pass cannot
+ * come by: its hop limit is one less here, and ff02::/16 is never forwarded.
  */
 static void add_forward(struct ruleset *r)
 {
 	ADD(r, CHAIN_FORWARD, "not from inside", NOT(IIFNAME_IN, SET_INTERFACES), JUST(ACCEPT));
-	if (ruleset_is_pod(r)) {
-		ADD(r, CHAIN_FORWARD, "listener reports stay on the link",
-			WITH(ICMPV6_IN, SET_MLD), JUST(COUNTER), JUST(DROP));
-		ADD(r, CHAIN_FORWARD, "neighbour discovery stays on the link",
-			WITH(ICMPV6_IN, SET_ND), JUST(COUNTER), JUST(DROP));
-	}
 	ADD(r, CHAIN_FORWARD, "what may pass", WITH(JUMP, CHAIN_PASS));
 	ADD(r, CHAIN_FORWARD, "nothing that conntrack does not know",
 		JUST(CT_UNKNOWN), JUST(COUNTER), JUST(DROP));

@@ -50,6 +50,7 @@ class Pair:
         self.programs = programs
         self.node = Space(lab, f"init-{name}node")
         self.outside = Space(lab, f"init-{name}out")
+        self.own = NODE
         self.state = lab.path(f"{name}state")
         self.policy = None
         lab.must(["ip", "link", "add", "eth0", "netns", self.node.name, "type", "veth",

@@ -10,6 +10,7 @@ from pair import (CAPTURE_MARK, ETH_P_ALL, ETH_P_ARP, ETH_P_IP, FAMILY, FAR, NOD
 IP_NODEFRAG, IPPROTO_RAW = 22, 255
 PACKET_QDISC_BYPASS, SOL_PACKET = 20, 263
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
+OTHERS = "203.0.113.77"  # of nobody's here
 
 
 def checksum(data):
@@ -20,20 +21,29 @@ def checksum(data):
     return ~total & 0xFFFF
 
 
-def ipv4(protocol, body, dst=FAR[4], fragment=0, ident=0x4242):
+def ipv4(protocol, body, dst=FAR[4], fragment=0, ident=0x4242, src=NODE[4]):
     head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(body), ident, fragment, 64, protocol, 0,
-                       socket.inet_aton(NODE[4]), socket.inet_aton(dst))
+                       socket.inet_aton(src), socket.inet_aton(dst))
     return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + body
 
 
-def tcp(flags, payload, dst=FAR[4], sport=45001, dport=443):
+def tcp(flags, payload, dst=FAR[4], sport=45001, dport=443, src=NODE[4]):
     head = struct.pack("!HHIIBBHHH", sport, dport, 1000, 2000, 0x50, flags, 8192, 0, 0)
-    pseudo = socket.inet_aton(NODE[4]) + socket.inet_aton(dst) + struct.pack("!BBH", 0, 6, len(head) + len(payload))
+    pseudo = socket.inet_aton(src) + socket.inet_aton(dst) + struct.pack("!BBH", 0, 6, len(head) + len(payload))
     return head[:16] + struct.pack("!H", checksum(pseudo + head + payload)) + head[18:] + payload
 
 
 def udp(payload, sport=45002, dport=53):
     return struct.pack("!HHHH", sport, dport, 8 + len(payload), 0) + payload
+
+
+def packet(pair, protocol, body, **options):
+    """The sender's own."""
+    return ipv4(protocol, body, src=pair.own[4], **options)
+
+
+def segment(pair, flags, payload, **options):
+    return packet(pair, 6, tcp(flags, payload, src=pair.own[4], **options))
 
 
 @contextlib.contextmanager
@@ -128,7 +138,7 @@ def multicast(pair, tag):
     with pair.node.inside():
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         with sock, refused():
-            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(NODE[4]))
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(pair.own[4]))
             sock.sendto(tag, ("224.0.0.251", 5353))
 
 
@@ -175,23 +185,25 @@ PROBES = [
     ("IP protocol 132", lambda p, t: raw(p, t, protocol=132)),
     ("IP protocol 47", lambda p, t: raw(p, t, protocol=47)),
     ("IPv6 next header 132", lambda p, t: raw(p, t, 6, 132)),
-    ("raw SYN", lambda p, t: raw(p, ipv4(6, tcp(SYN, t)))),
-    ("raw RST with payload", lambda p, t: raw(p, ipv4(6, tcp(RST, t)))),
-    ("raw FIN with payload", lambda p, t: raw(p, ipv4(6, tcp(FIN, t)))),
-    ("raw segment without flags", lambda p, t: raw(p, ipv4(6, tcp(0, t)))),
-    ("raw ACK with payload", lambda p, t: raw(p, ipv4(6, tcp(PSH | ACK, t, sport=45003)))),
-    ("raw RST with the egress mark", lambda p, t: raw(p, ipv4(6, tcp(RST, t)), mark=SECRET | 2)),
-    ("raw RST of the proxy's user", lambda p, t: raw(p, ipv4(6, tcp(RST, t)), uid=PROXY_UID)),
-    ("first fragment, IP_NODEFRAG", lambda p, t: raw(p, ipv4(17, udp(t).ljust(64, b"."), fragment=0x2000), nodefrag=True)),
-    ("later fragment, IP_NODEFRAG", lambda p, t: raw(p, ipv4(17, t.ljust(64, b"."), fragment=8), nodefrag=True)),
-    ("later TCP fragment, IP_NODEFRAG", lambda p, t: raw(p, ipv4(6, t.ljust(64, b"."), fragment=8), nodefrag=True)),
-    ("packet socket", lambda p, t: frame(p, ipv4(17, udp(t)), ETH_P_IP)),
-    ("packet socket, no queue", lambda p, t: frame(p, ipv4(17, udp(t)), ETH_P_IP, bypass=True)),
-    ("packet socket, IP called ARP", lambda p, t: frame(p, ipv4(17, udp(t)), ETH_P_IP, protocol=ETH_P_ARP)),
-    ("packet socket, called everything", lambda p, t: frame(p, ipv4(17, udp(t)), ETH_P_IP, protocol=ETH_P_ALL)),
-    ("packet socket of the proxy's user", lambda p, t: frame(p, ipv4(17, udp(t)), ETH_P_IP, uid=PROXY_UID)),
-    ("packet socket with the secret mark", lambda p, t: frame(p, ipv4(17, udp(t)), ETH_P_IP, mark=SECRET)),
-    ("packet socket with the capture mark", lambda p, t: frame(p, ipv4(17, udp(t)), ETH_P_IP, mark=CAPTURE_MARK)),
+    ("raw SYN", lambda p, t: raw(p, segment(p, SYN, t))),
+    ("raw SYN from another's address", lambda p, t: raw(p, ipv4(6, tcp(SYN, t, src=OTHERS), src=OTHERS))),
+    ("DNS from another's address", lambda p, t: raw(p, ipv4(17, udp(t), src=OTHERS))),
+    ("raw RST with payload", lambda p, t: raw(p, segment(p, RST, t))),
+    ("raw FIN with payload", lambda p, t: raw(p, segment(p, FIN, t))),
+    ("raw segment without flags", lambda p, t: raw(p, segment(p, 0, t))),
+    ("raw ACK with payload", lambda p, t: raw(p, segment(p, PSH | ACK, t, sport=45003))),
+    ("raw RST with the egress mark", lambda p, t: raw(p, segment(p, RST, t), mark=SECRET | 2)),
+    ("raw RST of the proxy's user", lambda p, t: raw(p, segment(p, RST, t), uid=PROXY_UID)),
+    ("first fragment, IP_NODEFRAG", lambda p, t: raw(p, packet(p, 17, udp(t).ljust(64, b"."), fragment=0x2000), nodefrag=True)),
+    ("later fragment, IP_NODEFRAG", lambda p, t: raw(p, packet(p, 17, t.ljust(64, b"."), fragment=8), nodefrag=True)),
+    ("later TCP fragment, IP_NODEFRAG", lambda p, t: raw(p, packet(p, 6, t.ljust(64, b"."), fragment=8), nodefrag=True)),
+    ("packet socket", lambda p, t: frame(p, packet(p, 17, udp(t)), ETH_P_IP)),
+    ("packet socket, no queue", lambda p, t: frame(p, packet(p, 17, udp(t)), ETH_P_IP, bypass=True)),
+    ("packet socket, IP called ARP", lambda p, t: frame(p, packet(p, 17, udp(t)), ETH_P_IP, protocol=ETH_P_ARP)),
+    ("packet socket, called everything", lambda p, t: frame(p, packet(p, 17, udp(t)), ETH_P_IP, protocol=ETH_P_ALL)),
+    ("packet socket of the proxy's user", lambda p, t: frame(p, packet(p, 17, udp(t)), ETH_P_IP, uid=PROXY_UID)),
+    ("packet socket with the secret mark", lambda p, t: frame(p, packet(p, 17, udp(t)), ETH_P_IP, mark=SECRET)),
+    ("packet socket with the capture mark", lambda p, t: frame(p, packet(p, 17, udp(t)), ETH_P_IP, mark=CAPTURE_MARK)),
     ("packet socket, a tunnel in ARP", lambda p, t: frame(p, t.ljust(46, b"."), ETH_P_ARP)),
     ("packet socket, unknown Ethernet type", lambda p, t: frame(p, t.ljust(46, b"."), 0x88B5)),
     ("packet socket, EAPOL", lambda p, t: frame(p, t.ljust(46, b"."), 0x888E)),

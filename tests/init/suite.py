@@ -4,6 +4,7 @@ import os
 import re
 
 from pair import Pair
+from router import Router
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 GOLDEN = os.path.join(HERE, "golden")
@@ -41,6 +42,14 @@ class Suite:
             pair.use(self.golden(policy))
         return pair
 
+    def router(self, policy=None):
+        """A router with clients."""
+        router = Router(self.lab, self.programs)
+        self.pairs.append(router)
+        if policy is not None:
+            router.use(policy)
+        return router
+
     def between(self):
         """After a case."""
         while self.pairs:
@@ -50,11 +59,14 @@ class Suite:
         """The compiled policy of golden/NAME.ini."""
         return self._compile(name, os.path.join(GOLDEN, f"{name}.ini"))
 
-    def policy(self, *capture):
-        """One made of lines of a [capture] section."""
-        text = "[policy]\nname = test\nsequence = 1\n[capture]\n" + "".join(f"{line}\n" for line in capture)
+    def policy(self, *capture, services=()):
+        """One made of lines of a [capture] section, and of [service] sections, a list of lines each."""
+        text = "[policy]\nname = test\nsequence = 1\nnameservers = 192.0.2.53\n[capture]\n"
+        text += "".join(f"{line}\n" for line in capture)
         if not any(line.startswith("dns") for line in capture):
             text += "dns = reject\n"
+        for number, lines in enumerate(services):
+            text += f"[service s{number}]\nhosts = s{number}.example\n" + "".join(f"{line}\n" for line in lines)
         name = f"made-{len(self.compiled)}"
         return self._compile(name, self.lab.write(f"{name}.ini", text))
 
