@@ -274,6 +274,8 @@ def bridged(suite, parameter):
     try:
         suite.lab.must(["ip", "link", "add", "lan1", "netns", router.node.name, "type", "veth",
                         "peer", "name", "eth0", "netns", other.name])
+        for name in ("iptables", "ip6tables"):  # where br_netfilter is there, bridged packets are not forwarded ones
+            router.node.sysctl(f"bridge/bridge-nf-call-{name}", 0)
         router.node.ip("link add br-lan type bridge", "link set lan0 master br-lan", "link set lan1 master br-lan",
                        "addr flush dev lan0", "link set lan1 up", "link set br-lan up")
         router.address("br-lan")
