@@ -53,7 +53,7 @@ check:
 	$(Q).ci/setup all
 	$(Q)$(remake) check-all
 check-all: all sanitize tests
-	$(Q)$(run-suites) $(UNIT_SUITES) $(foreach r,$(filter-out leak resource,$(RUNNERS)),$(call runner,$(r)))
+	$(Q)$(run-suites) $(UNIT_SUITES) $(foreach r,$(filter-out leak,$(RUNNERS)),$(call runner,$(r)))
 check-unit: tests
 	$(Q)$(run-suites) $(UNIT_SUITES)
 check-differential: $(DIFF_TESTS)

@@ -9,8 +9,9 @@ from lab.hello import made
 from peers import Crowd
 from scene import HELLO, RAW, SILENT, WEB, Scene, expect, get
 
-DEADLINES = ("--set", "sniff=3000", "--set", "head=3000", "--set", "idle=3000", "--set", "keepalive=3000",
-             "--set", "response=3000")
+DEADLINES = ("--set", "sniff=1500", "--set", "head=1500", "--set", "idle=1500", "--set", "keepalive=1500",
+             "--set", "response=1500")
+NEVER = tuple(word.replace("=1500", "=3600000") for word in DEADLINES)
 POST = b"POST /ok HTTP/1.1\r\nHost: farm.test\r\nContent-Length: 100000\r\n\r\nthe beginning"
 
 
@@ -19,8 +20,8 @@ def slowhttptest(scene, *args, count, ended=None):
     ours that tells it too, of connections whose end it would be too slow to see."""
     need("slowhttptest")
     child = scene.space.spawn("slowhttptest", [
-        "slowhttptest", "-c", str(count), "-r", str(count), "-l", "60", "-p", "5", "-u", "http://farm.test/bytes/5000000",
-        *args])
+        "slowhttptest", "-c", str(count), "-r", str(count), "-l", "60", "-p", "5", "-u",
+        "http://farm.test/bytes/5000000", *args])
     scene.until_stat("downstream_cx_total", count / 2)
     served = 0
     while child.alive() and not (ended and scene.stat(ended) >= count):
@@ -30,18 +31,26 @@ def slowhttptest(scene, *args, count, ended=None):
         until(lambda: scene.stat(ended) >= count, f"{ended} >= {count}")
         child.stop()
     said = re.sub(r"\x1b\[[0-9;]*m", "", child.output())
-    expect(ended or re.search(r"Exit status:\s*No open connections left", said), f"it did not end by our deadlines: {said[-700:]}")
+    expect(ended or re.search(r"Exit status:\s*No open connections left", said),
+           f"it did not end by our deadlines: {said[-700:]}")
     expect(served, "nobody else was there")
     scene.tap.note(f"{args[0]}: {served} rounds of others meanwhile")
 
 
 def attack(world, crowds, extra=()):
-    """Crowds that hold what they can get, at a proxy with few buffers; others are served before the deadlines pass."""
-    with Scene(world, *DEADLINES, "--set", "buffers=64", *extra) as scene:
+    """Crowds that hold what they can get, at a proxy with few buffers. Where no deadline passes, others are served all
+    the same; where they do, they end all, although nobody leaves."""
+    with Scene(world, "--set", "buffers=64", *NEVER, *(word.replace("=1500", "=3600000") for word in extra)) as scene:
         held = [crowd(scene) for crowd in crowds]
-        scene.until_stat("downstream_cx_total", sum(len(crowd.socks) for crowd in held))
+        size = sum(len(crowd.socks) for crowd in held)
+        scene.until_stat("downstream_cx_total", size)
         scene.others()
-        scene.quiet()  # by our deadlines: nobody has left
+        expect(scene.stat("downstream_cx_active") >= size, "the attack was over before the others were served")
+        for crowd in held:
+            crowd.close(hard=True)
+    with Scene(world, "--set", "buffers=64", *DEADLINES, *extra) as scene:
+        held = [crowd(scene) for crowd in crowds]
+        scene.quiet()
         for crowd in held:
             crowd.close()
         scene.others(1, "a request afterwards")
@@ -98,7 +107,7 @@ def test_origin_that_never_answers(world):
 def test_upstream_that_cannot_be_reached(world):
     hello = made("hole.test")
     attack(world, [lambda s: Crowd(s.space, WEB, 200, get("/ok", "hole.test")),
-                   lambda s: Crowd(s.space, HELLO, 200, hello)], ("--set", "connect=3000"))
+                   lambda s: Crowd(s.space, HELLO, 200, hello)], ("--set", "connect=1500"))
 
 
 def test_readers_that_take_nothing(world):
@@ -123,7 +132,7 @@ def test_servers_that_take_nothing(world):
 
 def test_drip_of_bytes_moves_no_deadline(world):
     """A byte at a time of a hello and of a head: each has one deadline for the whole."""
-    texts = [(HELLO, made("tls.test pad=3000")), (WEB, get("/ok", more="x-a: " + "b" * 3000 + "\r\n")),
+    texts = [(HELLO, made("tls.test pad=1500")), (WEB, get("/ok", more="x-a: " + "b" * 3000 + "\r\n")),
              (WEB, get("/bytes/1") + get("/ok", more="x-a: " + "b" * 3000 + "\r\n"))]
     with Scene(world, "--set", "sniff=1000", "--set", "head=1000") as scene:
         for where, text in texts:
