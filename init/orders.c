@@ -109,7 +109,7 @@ static void read_client(struct orders *o, int i,
 	bool (*take)(void *ctx, const struct capture_order *order), void *ctx)
 {
 	while (o->left > 0) {
-		uint8_t bytes[CAPTURE_ORDER_LEN + 1];
+		uint8_t bytes[CAPTURE_ORDER_LEN + 1], done;
 		struct capture_order order;
 		ssize_t n = recv(o->client[i], bytes, sizeof(bytes), MSG_DONTWAIT);
 
@@ -123,7 +123,10 @@ static void read_client(struct orders *o, int i,
 			let_go(o, i);
 			return;
 		}
-		o->refused += !take(ctx, &order);
+		done = take(ctx, &order);
+		o->refused += !done;
+		/* Who does not read its answers does without. */
+		(void)send(o->client[i], &done, sizeof(done), MSG_DONTWAIT | MSG_NOSIGNAL);
 	}
 }
 

@@ -11,8 +11,8 @@
 #include "rules/capture.h"
 #include "rules/policy.h"
 
-/* Clients at once; orders that are read in a second: what comes beyond waits in the sockets. */
-enum { ORDERS_CLIENTS = 4, ORDERS_RATE = 100, ORDERS_FDS = ORDERS_CLIENTS + 1 };
+/* Clients at once: each worker of the proxy is one; orders that are read in a second: what comes beyond waits in the sockets. */
+enum { ORDERS_CLIENTS = 18, ORDERS_RATE = 100, ORDERS_FDS = ORDERS_CLIENTS + 1 };
 
 struct orders {
 	const char *dir;

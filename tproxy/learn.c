@@ -47,6 +47,7 @@ static void gone(struct worker *w)
 	if (l->fd >= 0)
 		close(l->fd);
 	l->fd = -1;
+	l->done = l->sent;
 	l->retry_ms = w->loop.now_ms + RETRY_MS;
 	if (w->loop.now_ms - l->warned_ms < WARN_MS)
 		return;
@@ -68,6 +69,10 @@ static bool connected(struct worker *w)
 		gone(w);
 		return false;
 	}
+	if (loop_add(&w->loop, l->fd, EPOLLIN, loop_data(EVENT_LEARN, 0, 0)) < 0) {
+		gone(w);
+		return false;
+	}
 	/* Another holder knows nothing of what the last one was told: all of it is due again. */
 	memset(l->memo, 0, sizeof(l->memo));
 	memset(l->due_ms, 0, sizeof(l->due_ms));
@@ -79,6 +84,7 @@ static bool hand_on(struct worker *w, const struct capture_order *o)
 {
 	for (int i = 0; i < 2 && connected(w); i++) {
 		if (capture_order_send(w->learn.fd, o) == 0) {
+			w->learn.sent++;
 			worker_count(w, STAT_LEARN_ORDERS, 1);
 			return true;
 		}
@@ -89,13 +95,6 @@ static bool hand_on(struct worker *w, const struct capture_order *o)
 	}
 	worker_count(w, STAT_LEARN_LOST, 1);
 	return false;
-}
-
-static bool private_allowed(const struct worker *w, const struct policy_service *s)
-{
-	return s->location == POLICY_INTERNAL || s->allow_private ||
-	       s->enforcement == POLICY_AUDIT ||
-	       w->policies[w->policy].shared->meta.enforcement == POLICY_AUDIT;
 }
 
 /* Whether it was handed on lately; notes it as handed on if not. */
@@ -128,21 +127,48 @@ static void hand_on_all(struct worker *w, uint32_t service, uint16_t port,
 			.port = port, .addr = a->addrs[i],
 			.seconds = a->ttl > LEARN_SECONDS ? a->ttl : LEARN_SECONDS,
 		};
-		if (!dial_allowed(&o.addr, private_allowed(w, &s)) || remembered(w, &o, false))
+		/* Audit opens nothing: the holder judges likewise. */
+		if (!dial_allowed(&o.addr, s.location == POLICY_INTERNAL || s.allow_private) ||
+		    remembered(w, &o, false))
 			continue;
 		if (hand_on(w, &o))
 			remembered(w, &o, true);
 	}
 }
 
-void learn_answer(struct worker *w, const struct lookup *l, const struct resolve_answer *a)
+bool learn_answer(struct worker *w, const struct lookup *l, const struct resolve_answer *a)
 {
 	struct lookup_cursor at = { 0, 0 };
 	uint32_t service;
 	uint16_t port;
+	bool any = false;
 
-	while (lookup_udp(current(w), l, &at, &service, &port))
+	while (lookup_udp(current(w), l, &at, &service, &port)) {
 		hand_on_all(w, service, port, a);
+		any = true;
+	}
+	return any && w->learn.done != w->learn.sent;
+}
+
+void learn_ready(struct worker *w)
+{
+	struct learn *l = &w->learn;
+	uint8_t followed;
+
+	while (l->fd >= 0) {
+		ssize_t n = recv(l->fd, &followed, 1, MSG_DONTWAIT);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (n <= 0) {
+			errno = n ? errno : ECONNRESET;
+			gone(w);
+			return;
+		}
+		l->done += l->done != l->sent;
+		/* Its policy may be another for a moment: it is told again when somebody asks. */
+		if (!followed)
+			memset(l->memo, 0, sizeof(l->memo));
+	}
 }
 
 /* Looking up */

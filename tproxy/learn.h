@@ -22,6 +22,7 @@ struct worker;
 
 struct learn {
 	int fd;               /* the holder's socket, or -1 */
+	uint32_t sent, done;  /* orders; those that the holder has answered */
 	int64_t retry_ms;     /* it is not looked for before */
 	int64_t warned_ms;
 	struct { uint32_t what; int64_t until_ms; } memo[LEARN_MEMO];
@@ -37,8 +38,12 @@ void learn_init(struct learn *l);
 void learn_fini(struct learn *l);
 /* A policy is in force, from now on. */
 void learn_policy(struct worker *w);
-/* Called before anybody is told the answer to a name that a client may ask for. */
-void learn_answer(struct worker *w, const struct lookup *l, const struct resolve_answer *a);
+/*
+ * Called before anybody is told the answer to a name that a client may ask for. True: the holder is
+ * at work on it, and will have done what it was told when learn.done reaches learn.sent.
+ */
+bool learn_answer(struct worker *w, const struct lookup *l, const struct resolve_answer *a);
+void learn_ready(struct worker *w); /* the holder answers, or is gone */
 void learn_resolved(struct worker *w, uint64_t waiter, const struct resolve_answer *a);
 void learn_timeout(struct worker *w);
 void learn_end(struct worker *w); /* nothing waits any more */

@@ -17,6 +17,7 @@
 #define TTL_FIXED    30   /* seconds, as Istio has it */
 #define TTL_STALE    5    /* soon there may be a better answer */
 #define TTL_NEGATIVE 60   /* of what is refused here */
+#define HOLDER_MS    250  /* that an answer waits for the holder of the rules */
 #define PREFIX       2    /* a length, before messages over TCP */
 
 static const struct policy *current(const struct worker *w)
@@ -179,15 +180,36 @@ static void answer_found(struct worker *w, const struct stub_peer *peer,
 	finish(w, &o, refused ? DNS_RESULT_ADDRESS_REFUSED : DNS_RESULT_NEGATIVE);
 }
 
+/* What the resolver found */
+
+/*
+ * Whoever is told an address may send to it at once: not before the kernel lets that pass. True:
+ * the answer waits.
+ */
+static bool postpone(struct worker *w, const struct stub_peer *peer, const struct dns_question *q,
+                     const struct lookup *l, const struct resolve_answer *a)
+{
+	struct stub_query *s = learn_answer(w, l, a) ? stub_hold(w, peer, q) : NULL;
+
+	if (!s)
+		return false;
+	s->learning = true;
+	s->order = w->learn.sent;
+	s->until_ms = w->loop.now_ms + HOLDER_MS;
+	s->answer = *a;
+	if (!timer_is_set(&w->stub.timer))
+		timer_set(&w->loop, &w->stub.timer, HOLDER_MS);
+	return true;
+}
+
 static void answer_resolved(struct worker *w, const struct stub_peer *peer,
                             const struct dns_question *q, const char *name,
                             const struct lookup *l, const struct resolve_answer *a)
 {
 	switch (a->status) {
 	case RESOLVE_OK:
-		/* Whoever is told an address may send to it at once. */
-		learn_answer(w, l, a);
-		answer_found(w, peer, q, name, l, a);
+		if (!postpone(w, peer, q, l, a))
+			answer_found(w, peer, q, name, l, a);
 		return;
 	case RESOLVE_NXDOMAIN:
 		answer_nothing(w, peer, q, ARES_RCODE_NXDOMAIN, ttl_of(a), DNS_RESULT_NEGATIVE);
@@ -200,56 +222,6 @@ static void answer_resolved(struct worker *w, const struct stub_peer *peer,
 		answer_nothing(w, peer, q, ARES_RCODE_SERVFAIL, 0, DNS_RESULT_FAILED);
 		return;
 	}
-}
-
-/* Queries that wait */
-
-static uint64_t waiter_of(struct worker *w, const struct stub_query *s)
-{
-	return STUB_WAITER | (uint64_t)(s->generation & 0x0fffffff) << 32 |
-	       slab_index(&w->stub.queries, s);
-}
-
-static struct stub_query *query_of(struct worker *w, uint64_t waiter)
-{
-	struct stub_query *s = slab_at(&w->stub.queries, (uint32_t)waiter);
-
-	return s->live && waiter_of(w, s) == waiter ? s : NULL;
-}
-
-/* Clients choose their addresses within their prefix: an IPv6 client is its /64. */
-static uint8_t bucket_of(const struct worker *w, const struct addr *a)
-{
-	size_t len = addr_is_v4(a) ? sizeof(a->b) : 8;
-
-	return (uint8_t)name_hash((uint32_t)w->number + 1, (const char *)a->b, len);
-}
-
-static struct stub_query *hold(struct worker *w, const struct stub_peer *peer,
-                               const struct dns_question *q)
-{
-	uint8_t bucket = bucket_of(w, &peer->src);
-	uint32_t i = w->stub.clients[bucket] < STUB_PER_CLIENT ? slab_take(&w->stub.queries) : NONE;
-
-	if (i == NONE)
-		return NULL;
-	struct stub_query *s = slab_at(&w->stub.queries, i);
-	s->live = true;
-	s->bucket = bucket;
-	s->peer = *peer;
-	s->question = *q;
-	w->stub.clients[bucket]++;
-	worker_count(w, STAT_DNS_ACTIVE, 1);
-	return s;
-}
-
-static void release(struct worker *w, struct stub_query *s)
-{
-	w->stub.clients[s->bucket]--;
-	s->live = false;
-	s->generation++;
-	slab_give(&w->stub.queries, slab_index(&w->stub.queries, s));
-	worker_count(w, STAT_DNS_ACTIVE, -1);
 }
 
 static bool is_service(uint16_t type)
@@ -268,15 +240,15 @@ static void resolve(struct worker *w, const struct stub_peer *peer, const struct
 		answer_nothing(w, peer, q, ARES_RCODE_NOERROR, TTL_NEGATIVE, DNS_RESULT_EMPTY);
 		return;
 	}
-	s = hold(w, peer, q);
+	s = stub_hold(w, peer, q);
 	if (s && is_service(q->type)) {
-		r = resolver_ask_record(w->resolver, name, len, q->type, waiter_of(w, s),
+		r = resolver_ask_record(w->resolver, name, len, q->type, stub_waiter(w, s),
 		                        w->loop.now_ms);
 	} else if (s) {
-		r = resolver_ask(w->resolver, name, len, waiter_of(w, s), w->loop.now_ms, &a);
+		r = resolver_ask(w->resolver, name, len, stub_waiter(w, s), w->loop.now_ms, &a);
 	}
 	if (s && r != 0)
-		release(w, s);
+		stub_release(w, s);
 	if (r < 0)
 		answer_nothing(w, peer, q, ARES_RCODE_SERVFAIL, 0, DNS_RESULT_FULL);
 	else if (r > 0)
@@ -402,12 +374,12 @@ static void answer_services(struct worker *w, const struct stub_peer *peer,
 static bool take(struct worker *w, uint64_t waiter, struct stub_query *copy,
                  char name[static NAME_SIZE], struct lookup *l)
 {
-	struct stub_query *s = query_of(w, waiter);
+	struct stub_query *s = stub_query_of(w, waiter);
 
 	if (!s)
 		return false;
 	*copy = *s;
-	release(w, s);
+	stub_release(w, s);
 	size_t len = dns_question_name(&copy->question, name);
 	return decide(w, &copy->peer, &copy->question, name, len, l);
 }
@@ -441,23 +413,25 @@ void stub_resolved(struct worker *w, uint64_t waiter, const struct resolve_answe
 		answer_resolved(w, &s.peer, &s.question, name, &l, a);
 }
 
-/* Beginning and end */
-
-int stub_init(struct worker *w, bool needed, const char **step)
+void stub_learned(struct worker *w)
 {
-	*step = "memory for DNS queries";
-	if (slab_init(&w->stub.queries, sizeof(struct stub_query), STUB_QUERIES) < 0)
-		return -1;
-	return stub_udp_open(w, needed, step);
-}
+	bool waits = false;
 
-void stub_end(struct worker *w)
-{
 	for (uint32_t i = 0; i < w->stub.queries.high; i++) {
-		struct stub_query *s = slab_at(&w->stub.queries, i);
-		if (!s->live)
+		struct stub_query s, *at = slab_at(&w->stub.queries, i);
+		char name[NAME_SIZE];
+		struct lookup l;
+		if (!at->live || !at->learning)
 			continue;
-		resolver_cancel(w->resolver, waiter_of(w, s));
-		release(w, s);
+		if ((int32_t)(w->learn.done - at->order) < 0 && w->loop.now_ms < at->until_ms) {
+			waits = true;
+			continue;
+		}
+		if (take(w, stub_waiter(w, at), &s, name, &l))
+			answer_found(w, &s.peer, &s.question, name, &l, &s.answer);
 	}
+	if (!waits)
+		timer_unset(&w->stub.timer);
+	else if (!timer_is_set(&w->stub.timer))
+		timer_set(&w->loop, &w->stub.timer, HOLDER_MS);
 }

@@ -14,6 +14,7 @@
 #include "rules/addr.h"
 #include "tproxy/dns_question.h"
 #include "tproxy/dns_reply.h"
+#include "tproxy/loop.h"
 #include "tproxy/resolve.h"
 #include "tproxy/slab.h"
 
@@ -42,12 +43,18 @@ struct stub_query {
 	uint8_t bucket;
 	struct stub_peer peer;
 	struct dns_question question;
+	/* Of an answer that is told when the holder of the rules has opened its addresses. */
+	bool learning;
+	uint32_t order;            /* learn.sent then */
+	int64_t until_ms;
+	struct resolve_answer answer;
 };
 
 struct stub {
 	struct slab queries;
 	int udp[2], from[2];       /* IPv4, IPv6: questions; what answers are sent from */
 	bool deaf;                 /* nothing more is read */
+	struct timer timer;        /* while something waits for the holder */
 	uint8_t clients[STUB_BUCKETS]; /* queries of each bucket's clients */
 };
 
@@ -61,8 +68,16 @@ void stub_fini(struct stub *s);
  */
 void stub_receive(struct worker *w, const struct stub_peer *peer, const uint8_t *bytes, size_t len);
 void stub_resolved(struct worker *w, uint64_t waiter, const struct resolve_answer *a);
+void stub_learned(struct worker *w); /* the holder has answered, or took too long */
 void stub_record(void *worker, uint64_t waiter, const struct ares_dns_record *response);
 void stub_end(struct worker *w); /* forgets all that waits */
+
+/* stub_query.c: NULL when the table or the client's share of it is full. */
+struct stub_query *stub_hold(struct worker *w, const struct stub_peer *peer,
+                             const struct dns_question *q);
+void stub_release(struct worker *w, struct stub_query *s);
+uint64_t stub_waiter(struct worker *w, const struct stub_query *s);
+struct stub_query *stub_query_of(struct worker *w, uint64_t waiter); /* NULL: gone meanwhile */
 
 /* stub_udp.c: sockets. */
 int stub_udp_open(struct worker *w, bool needed, const char **step);

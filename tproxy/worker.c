@@ -199,6 +199,10 @@ static void dispatch(struct worker *w, const struct epoll_event *e)
 	case EVENT_DOWN: on_down(w, e); return;
 	case EVENT_UP: on_up(w, e); return;
 	case EVENT_MAIL: read_mail(w); return;
+	case EVENT_LEARN:
+		learn_ready(w);
+		stub_learned(w);
+		return;
 	case EVENT_STUB: stub_udp_ready(w, loop_index(e->data.u64)); return;
 	case EVENT_RESOLVER: default: return; /* run once per turn */
 	}
@@ -210,6 +214,8 @@ static void fire(void *ctx, struct timer *t)
 
 	if (t == &w->learn.timer)
 		learn_timeout(w);
+	else if (t == &w->stub.timer)
+		stub_learned(w);
 	else if (slab_owns(&w->conns, t))
 		conn_timeout(w, (struct conn *)(void *)((char *)t - offsetof(struct conn, timer)));
 	else

@@ -407,14 +407,14 @@ def refuses_orders(suite):
             with connect(pair) as sock:
                 sock.send(text)
                 same(sock.recv(10), b"", f"after {text.hex()}")
-        # Four at once; a fifth is let go at once, and the four go on.
+        # As many as the proxy can have workers, and some; one more is let go at once, and they go on.
         with contextlib.ExitStack() as stack:
-            four = [stack.enter_context(connect(pair)) for _ in range(4)]
+            many = [stack.enter_context(connect(pair)) for _ in range(18)]
             with connect(pair) as sock:
-                same(sock.recv(10), b"", "the fifth")
-            for number, sock in enumerate(four):
+                same(sock.recv(10), b"", "the nineteenth")
+            for number, sock in enumerate(many):
                 sock.send(order(service=100 + number))
-            until(lambda: len(re.findall(r"refused: it names a service that there is not", child.output())) == 4, "all four")
+            until(lambda: len(re.findall(r"refused: it names a service that there is not", child.output())) == 18, "all of them")
         with connect(pair, uid=0) as sock:
             sock.send(order(sequence=99))
             until(lambda: said(child, r"order: 198.51.100.7:123: refused: it is about another policy$"), "root's order")
