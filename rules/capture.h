@@ -41,9 +41,9 @@ int capture_mark_write(const char *dir, uint32_t secret, uint32_t uid, uint32_t 
 
 /*
  * Orders: what the proxy asks of the process that holds the rules (sluice-init hold), one record
- * each over the SOCK_SEQPACKET socket DIR/hold.sock. Each is answered, in order, with one byte once the
- * kernel has it: 1 followed, 0 refused. The holder believes nothing: it looks in its own policy whether
- * it could have meant this.
+ * each over the SOCK_SEQPACKET socket DIR/hold.sock. Each is answered, in order, with one byte once
+ * the kernel has it: 1 followed, 0 refused. The holder believes nothing: it looks in its own policy
+ * whether it could have meant this.
  *
  *   0 magic "slo1"   4 kind   5 zero (3)   8 the policy's sequence (u64)   16 service (u32)
  *  20 port (u16)    22 zero (2)   24 address (IPv4-mapped)   40 seconds (u32)   44 zero (4)

@@ -33,7 +33,9 @@
 #define DIAL_MAX     16
 
 /* What an event is for. */
-enum { EVENT_LISTEN = 1, EVENT_DOWN, EVENT_UP, EVENT_RESOLVER, EVENT_MAIL, EVENT_STUB, EVENT_LEARN };
+enum {
+	EVENT_LISTEN = 1, EVENT_DOWN, EVENT_UP, EVENT_RESOLVER, EVENT_MAIL, EVENT_STUB, EVENT_LEARN,
+};
 
 /* What is known of a descriptor since the last edge. */
 enum {

@@ -37,7 +37,7 @@ class Node:
         self.source = os.path.join(self.dir, "policy.ini")
         self.compiled = os.path.join(self.dir, "policy.slp")
         self.access_log = os.path.join(self.logs, "access.log")
-        self.proxy = None
+        self.proxy = self.holder = None
         for directory in (self.dir, self.logs):
             os.makedirs(directory, exist_ok=True)
         os.chown(self.logs, PROXY_UID, PROXY_UID)
@@ -67,6 +67,14 @@ class Node:
         done = self.init("apply")
         if done.returncode != 0:
             raise RuntimeError(f"sluice-init: status {done.returncode}: {done.stderr}{done.stdout}")
+
+    def hold(self):
+        """Install the rules, and keep the process that holds them."""
+        self.holder = self.pod.space.spawn(f"{self.name}/hold", [self.program("init"), "hold", "--policy", self.compiled,
+                                                                 "--state", self.state])
+        until(lambda: "holding the rules" in self.holder.output() or not self.holder.alive(), "sluice-init hold")
+        if not self.holder.alive():
+            raise RuntimeError(f"sluice-init hold: {self.holder.output()}")
 
     def remove(self):
         """Remove them; returns sluice-init's result."""

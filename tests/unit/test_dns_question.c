@@ -20,7 +20,10 @@
 #define NAME                 "\3Www\7eXample\3ORG\0"
 #define A_IN                 "\0\1\0\1"
 #define OPT(size, version)   "\0\0\x29" size "\0" version "\x80\0\0\0"
+#define RECORD               "\xc0\x0c" A_IN "\0\0\0\1\0\4\1\2\3\4"
 #define L63                  "\77abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwxyz0"
+
+#define L60 "abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwx"
 
 #define DROP DNS_QUESTION_DROP
 
@@ -54,21 +57,19 @@ static const struct row rows[] = {
 	ROW("a NUL in a label", QUERY "\3a\0b\4test\0" A_IN, ARES_RCODE_NXDOMAIN, NULL, 512),
 	ROW("bytes above ASCII", QUERY "\2\xc3\xa4\4test\0" A_IN, ARES_RCODE_NXDOMAIN, NULL, 512),
 	ROW("an address", QUERY "\003127\1" "0\1" "0\1" "1\0" A_IN, ARES_RCODE_NXDOMAIN, NULL, 512),
-	ROW("253 bytes", QUERY L63 L63 L63 "\75abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwxy\0" A_IN, 0,
-	    NULL, 512),
-	ROW("254 bytes", QUERY L63 L63 L63 "\76abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwxyz\0" A_IN,
-	    ARES_RCODE_FORMERR, NULL, 512),
+	ROW("253 bytes", QUERY L63 L63 L63 "\75" L60 "y\0" A_IN, 0, NULL, 512),
+	ROW("254 bytes", QUERY L63 L63 L63 "\76" L60 "yz\0" A_IN, ARES_RCODE_FORMERR, NULL, 512),
 	ROW("a response", HEAD("\x81\0", ONE, "") NAME A_IN, DROP, NULL, 0),
 	ROW("an update", HEAD("\x29\0", ONE, "") NAME A_IN, ARES_RCODE_NOTIMP, NULL, 512),
 	ROW("a notification", HEAD("\x20\0", ONE, "") NAME A_IN, ARES_RCODE_NOTIMP, NULL, 512),
 	ROW("no question", HEAD("\1\0", "\0\0\0\0\0\0\0", "") NAME A_IN, ARES_RCODE_FORMERR, NULL, 512),
-	ROW("two questions", HEAD("\1\0", "\2\0\0\0\0\0\0", "") NAME A_IN NAME A_IN, ARES_RCODE_FORMERR,
-	    NULL, 512),
-	ROW("an answer", HEAD("\1\0", "\1\0\1\0\0\0\0", "") NAME A_IN "\xc0\x0c" A_IN "\0\0\0\1\0\4\1\2\3\4",
+	ROW("two questions", HEAD("\1\0", "\2\0\0\0\0\0\0", "") NAME A_IN NAME A_IN,
 	    ARES_RCODE_FORMERR, NULL, 512),
-	ROW("authority", HEAD("\1\0", "\1\0\0\0\1\0\0", "") NAME A_IN "\xc0\x0c" A_IN "\0\0\0\1\0\4\1\2\3\4",
+	ROW("an answer", HEAD("\1\0", "\1\0\1\0\0\0\0", "") NAME A_IN RECORD,
 	    ARES_RCODE_FORMERR, NULL, 512),
-	ROW("additional, not OPT", QUERY_EDNS NAME A_IN "\xc0\x0c" A_IN "\0\0\0\1\0\4\1\2\3\4",
+	ROW("authority", HEAD("\1\0", "\1\0\0\0\1\0\0", "") NAME A_IN RECORD,
+	    ARES_RCODE_FORMERR, NULL, 512),
+	ROW("additional, not OPT", QUERY_EDNS NAME A_IN RECORD,
 	    ARES_RCODE_FORMERR, NULL, 512),
 	ROW("two OPTs", HEAD("\1\0", "\1\0\0\0\0\0\2", "") NAME A_IN OPT("\2\0", "\0") OPT("\2\0", "\0"),
 	    ARES_RCODE_FORMERR, NULL, 512),

@@ -162,7 +162,8 @@ static void errors_have_what_could_be_read(void **state)
 	dns_reply_start(&r, room_of(&q), q.room, &q, 16);
 	dns_reply_end(&r);
 	ares_dns_record_t *m = parse(&r);
-	assert_int_equal(ares_dns_record_get_rcode(m), ARES_RCODE_BADSIG); /* 16, BADVERS in an OPT record */
+	/* 16 is BADVERS in an OPT record. */
+	assert_int_equal(ares_dns_record_get_rcode(m), ARES_RCODE_BADSIG);
 	ares_dns_record_destroy(m);
 }
 

@@ -31,7 +31,8 @@ struct row { const char *what, *in; size_t in_len; const char *out; size_t out_l
 /* Asked of a.test; b.test is registered. */
 static const struct row rows[] = {
 	ROW("plain", "\0\1\0" ALPN, "\0\1\0" ALPN),
-	ROW("all parameters", "\0\1\0" ALPN NO_ALPN PORT V4 ECH V6 PATH UNKNOWN, "\0\1\0" ALPN NO_ALPN PORT),
+	ROW("all parameters", "\0\1\0" ALPN NO_ALPN PORT V4 ECH V6 PATH UNKNOWN,
+	    "\0\1\0" ALPN NO_ALPN PORT),
 	ROW("nothing but ECH", "\0\1\0" ECH, "\0\1\0"),
 	ROW("its own name", "\0\1" A_TEST ALPN, "\0\1\0" ALPN),
 	ROW("its own name, other case", "\0\1\1A\4TEST\0" ALPN, "\0\1\0" ALPN),

@@ -12,7 +12,7 @@ STEP_KEYS = {
     "stats": set(),
     "call": set(),
 }
-PROFILE_KEYS = {"about", "args", "reach", "policy", "dns", "log", "modes", "prefix", "kinds"}
+PROFILE_KEYS = {"about", "args", "reach", "policy", "dns", "log", "modes", "prefix", "kinds", "hold"}
 VALUES = {"tproxy-v4": ("tproxy", 4), "tproxy-v6": ("tproxy", 6), "redirect-v4": ("redirect", 4),
           "redirect-v6": ("redirect", 6), "sanitize": ("tproxy", 4)}
 
@@ -39,10 +39,11 @@ class Profile:
     name: str
     policy: str
     modes: list           # globs
-    reach: list           # "name:port" globs: where packets may go
+    reach: list           # "name:port" globs: where packets may go; UDP: "udp/name:port"
     args: list = ()       # of the proxy
     log: str = "text"
-    dns: str = "mode"     # "mode": a name server for the mode's family only; "own": one of its own, for both
+    dns: str = "mode"     # a name server for the mode's family only; "own": one of its own, for both; "scripted": that
+    hold: bool = False    # sluice-init hold stays, instead of apply
     prefix: list = ()     # of the proxy's command line
     kinds: list = ()      # kinds of frames besides TCP that may leave
 

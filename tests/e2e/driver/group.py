@@ -13,6 +13,7 @@ from lab import Internet, Late, Missing, until
 from lab.accesslog import AccessLog, Malformed
 from lab.base import CLOSING
 from lab.internet import V4, V6, NameServer
+from lab.nameserver import Scripted
 from lab.node import Node
 from lab.origin import Origin, h11
 from lab.sniffer import Sniffer
@@ -103,6 +104,9 @@ class Group:
         if self.profile.dns == "own":
             self.nameserver = NameServer(internet, OWN_NAMESERVER, 0, ttl=1)
             self.pod.use_nameserver(OWN_NAMESERVER, self.family)
+        if self.profile.dns == "scripted":
+            self.nameserver = Scripted(internet, OWN_NAMESERVER, self.family)
+            self.pod.use_nameserver(OWN_NAMESERVER, self.family)
         own = [self.pod.addresses[V4], self.pod.addresses[V6]]
         mixed = [*own, internet.address("origin.test", self.family)]
         for server in internet.nameservers.values():
@@ -110,7 +114,10 @@ class Group:
         self.sniffer = Sniffer(self.pod)
         self.node = Node(self.pod, self.programs, self.profile.args, self.name, self.profile.prefix)
         self.node.policy(self.fill(self.profile.policy))
-        self.node.apply()
+        if self.profile.hold:
+            self.node.hold()
+        else:
+            self.node.apply()
         self.node.start()
         self.log = AccessLog(self.node.access_log, self.profile.log)
         self.descriptors = self.node.open_descriptors()
@@ -118,6 +125,8 @@ class Group:
     def tidy(self):
         if self.node and self.node.proxy:
             self.node.proxy.stop()
+        if self.node and self.node.holder:
+            self.node.holder.stop()
         if self.sniffer:
             self.sniffer.close()
         if self.nameserver:
@@ -136,6 +145,7 @@ class Group:
         if left:
             raise Failed(f"gauges that are not back to zero: {left}")
         idle = int(sum(value for name, value in stats.items() if name.startswith("sluice_upstream_cx_idle")))
+        idle += 2 if self.profile.hold else 0  # each worker's to the holder, once it has told it something
         until(lambda: self.more_sockets() <= idle, f"as few sockets as at the start and {idle} idle upstream ones", 3)
         self.check_wire()
         if self.sniffer.lost():
@@ -233,26 +243,25 @@ class Group:
             return frame.dst == self.pod.nameserver  # its answer came after the question was given up
         if frame.kind in self.profile.kinds or frame.kind == "tcp" and frame.sport == INBOUND:
             return True
-        if frame.kind == "udp":
-            return frame.dst == self.pod.nameserver and frame.dport == 53
-        if frame.kind != "tcp":
+        if frame.kind not in ("tcp", "udp"):
             return False
         if frame.dst == self.pod.nameserver and frame.dport == 53:
             return True
-        return any(frame.dport == port or port == "*" for port in self.reachable().get(frame.dst, ()))
+        return any(frame.dport == port or port == "*" for port in self.reachable().get((frame.kind, frame.dst), ()))
 
     def reachable(self):
-        """Addresses to ports, from the profile's `reach`."""
+        """Protocol and address to ports, from the profile's `reach`."""
         if not hasattr(self, "_reach"):
             self._reach = {}
             internet = self.world.internet
             for entry in self.profile.reach:
-                glob, _, port = entry.rpartition(":")
+                glob, _, port = entry.removeprefix("udp/").rpartition(":")
+                kind = "udp" if entry.startswith("udp/") else "tcp"
                 for name, where in internet.hosts.items():
                     if fnmatch.fnmatch(name, glob):
                         texts = where if isinstance(where, list) else [internet.address(where, f) for f in (V4, V6)]
                         for text in texts:
-                            self._reach.setdefault(text, set()).add("*" if port == "*" else int(port))
+                            self._reach.setdefault((kind, text), set()).add("*" if port == "*" else int(port))
         return self._reach
 
     def check_wire(self):
