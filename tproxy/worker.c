@@ -122,6 +122,9 @@ static void switch_policy(struct worker *w, struct shared_policy *p)
 		access_log_switch(w->log, p->sink->sink, p->meta.log_format);
 	}
 	learn_policy(w);
+	if (p->dns_capture && w->stub.udp[0] < 0 && !w->number)
+		log_warn("dns = capture: port 53 was not to be had at the start: no DNS over UDP "
+		         "is answered before the next one");
 }
 
 /* Orders */
