@@ -2,9 +2,6 @@
 /* The ruleset as one netlink batch. */
 #include "init/nft.h"
 
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 
@@ -17,30 +14,10 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 
+#include "init/batch.h"
 #include "init/message.h"
 
-/*
- * A message is at most MESSAGE_MAX, so that much is kept free at the end; a message of set elements
- * ends before its u16 attribute length does.
- */
-enum { MESSAGE_MAX = 65536, ELEMENTS_MAX = 48000, ELEMENT_SIZE = 48 };
-enum { PARTS = 8192, COMMENT_MAX = 250 };
-
-enum part_kind { PART_BEGIN, PART_TABLE, PART_SET, PART_CHAIN, PART_RULE, PART_END };
-
-/* What each message of the batch is about, by sequence number. */
-struct part { uint8_t kind, family; uint16_t index; };
-
-struct batch {
-	const struct ruleset *r;
-	const struct bytecode *code;
-	uint32_t flags; /* of the tables that are made */
-	const struct learned *learned;
-	uint64_t now;
-	char *start, *at, *end;
-	uint32_t n;
-	struct part part[PARTS];
-};
+enum { ELEMENTS_MAX = 48000, COMMENT_MAX = 250 };
 
 static struct batch batch;
 
@@ -70,57 +47,9 @@ uint32_t nft_set_flags(const struct set *set)
 		(set_key_parts(set->key, len) > 1 ? NFT_SET_CONCAT : 0u);
 }
 
-/* Bytes that hold the rules and every element with its end. */
-static size_t room_for(const struct ruleset *r)
-{
-	size_t len = 4 * MESSAGE_MAX;
-	struct element e;
-
-	for (int id = 0; r != NULL && id < SETS; id++)
-		for (uint32_t at = 0; set_next(r, id, &at, &e);)
-			len += 2 * ELEMENT_SIZE;
-	return len;
-}
-
-static void batch_init(struct batch *b, const struct ruleset *r, const struct bytecode *code,
-	size_t n_learned)
-{
-	size_t len = room_for(r) + n_learned * ELEMENT_MAX;
-
-	b->r = r;
-	b->code = code;
-	b->flags = 0;
-	b->learned = NULL;
-	b->n = 0;
-	b->at = b->start = malloc(len);
-	if (b->start == NULL)
-		message_out_of_memory();
-	b->end = b->start + len;
-}
-
-static void batch_fini(struct batch *b)
-{
-	free(b->start);
-	b->start = b->at = b->end = NULL;
-}
-
-/* Starts a message in the batch. NULL: the batch is full. */
-static struct nlmsghdr *start(struct batch *b, struct part part, uint16_t type, uint16_t flags)
-{
-	if (b->end - b->at < MESSAGE_MAX || b->n == PARTS)
-		return NULL;
-	b->part[b->n] = part;
-	return nftnl_nlmsg_build_hdr(b->at, type, part.family, flags | NLM_F_ACK, b->n++);
-}
-
-static void finish(struct batch *b, const struct nlmsghdr *nlh)
-{
-	b->at += MNL_ALIGN(nlh->nlmsg_len);
-}
-
 static int put_table(struct batch *b, uint8_t family, uint16_t type, uint16_t flags)
 {
-	struct nlmsghdr *nlh = start(b, (struct part){PART_TABLE, family, 0}, type, flags);
+	struct nlmsghdr *nlh = batch_start(b, (struct part){PART_TABLE, family, 0}, type, flags);
 	struct nftnl_table *t = nftnl_table_alloc();
 
 	if (nlh == NULL || t == NULL ||
@@ -130,7 +59,7 @@ static int put_table(struct batch *b, uint8_t family, uint16_t type, uint16_t fl
 		nftnl_table_set_u32(t, NFTNL_TABLE_FLAGS, b->flags);
 	nftnl_table_nlmsg_build_payload(nlh, t);
 	nftnl_table_free(t);
-	finish(b, nlh);
+	batch_finish(b, nlh);
 	return 0;
 }
 
@@ -142,7 +71,7 @@ static int put_no_table(struct batch *b, uint8_t family)
 static int put_set(struct batch *b, uint16_t id)
 {
 	const struct set *set = &b->r->sets[id];
-	struct nlmsghdr *nlh = start(b, (struct part){PART_SET, NFPROTO_INET, id}, NFT_MSG_NEWSET,
+	struct nlmsghdr *nlh = batch_start(b, (struct part){PART_SET, NFPROTO_INET, id}, NFT_MSG_NEWSET,
 		NLM_F_CREATE | NLM_F_EXCL);
 	/*
 	 * What nft cannot see (its SET_KEYBYTEORDER): names are in the processor's order, intervals
@@ -170,7 +99,7 @@ static int put_set(struct batch *b, uint16_t id)
 		return -1;
 	nftnl_set_nlmsg_build_payload(nlh, s);
 	nftnl_set_free(s);
-	finish(b, nlh);
+	batch_finish(b, nlh);
 	return 0;
 }
 
@@ -220,7 +149,7 @@ static int put_elements(struct batch *b, uint16_t id)
 	bool more = set_next(b->r, id, &at, &e);
 
 	while (more) {
-		struct nlmsghdr *nlh = start(b, (struct part){PART_SET, NFPROTO_INET, id},
+		struct nlmsghdr *nlh = batch_start(b, (struct part){PART_SET, NFPROTO_INET, id},
 			NFT_MSG_NEWSETELEM, NLM_F_CREATE);
 		struct nlattr *list;
 		uint8_t end[SET_KEY_MAX];
@@ -241,7 +170,7 @@ static int put_elements(struct batch *b, uint16_t id)
 			more = set_next(b->r, id, &at, &e);
 		}
 		mnl_attr_nest_end(nlh, list);
-		finish(b, nlh);
+		batch_finish(b, nlh);
 	}
 	return 0;
 }
@@ -261,7 +190,7 @@ static int put_learned(struct batch *b, bool v4)
 	size_t n = b->learned != NULL && has_set(b->r, name) ? b->learned->n : 0;
 
 	for (size_t i = 0; i < n;) {
-		struct nlmsghdr *nlh = start(b, (struct part){PART_TABLE, NFPROTO_INET, 0},
+		struct nlmsghdr *nlh = batch_start(b, (struct part){PART_TABLE, NFPROTO_INET, 0},
 			NFT_MSG_NEWSETELEM, NLM_F_CREATE);
 		struct nlattr *list;
 
@@ -274,7 +203,7 @@ static int put_learned(struct batch *b, bool v4)
 			if (element_is_v4(&b->learned->entry[i]) == v4)
 				element_put(nlh, &b->learned->entry[i], b->now);
 		mnl_attr_nest_end(nlh, list);
-		finish(b, nlh);
+		batch_finish(b, nlh);
 	}
 	return 0;
 }
@@ -296,7 +225,7 @@ static int put_chain(struct batch *b, uint16_t id)
 	static const char *const types[] = {
 		[CHAIN_FILTER] = "filter", [CHAIN_ROUTE] = "route", [CHAIN_NAT] = "nat"};
 	const struct chain *chain = &b->r->chains[id];
-	struct nlmsghdr *nlh = start(b, (struct part){PART_CHAIN, nft_family(id), id},
+	struct nlmsghdr *nlh = batch_start(b, (struct part){PART_CHAIN, nft_family(id), id},
 		NFT_MSG_NEWCHAIN, NLM_F_CREATE | NLM_F_EXCL);
 	struct nftnl_chain *c = nftnl_chain_alloc();
 
@@ -315,14 +244,14 @@ static int put_chain(struct batch *b, uint16_t id)
 		return -1;
 	nftnl_chain_nlmsg_build_payload(nlh, c);
 	nftnl_chain_free(c);
-	finish(b, nlh);
+	batch_finish(b, nlh);
 	return 0;
 }
 
 static int put_rule(struct batch *b, uint16_t index)
 {
 	const struct rule *rule = &b->r->rules[index];
-	struct nlmsghdr *nlh = start(b, (struct part){PART_RULE, nft_family(rule->chain), index},
+	struct nlmsghdr *nlh = batch_start(b, (struct part){PART_RULE, nft_family(rule->chain), index},
 	                             NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND);
 	struct nftnl_rule *out = b->code->rule[index];
 	size_t len = strnlen(rule->comment, COMMENT_MAX);
@@ -334,7 +263,7 @@ static int put_rule(struct batch *b, uint16_t index)
 	    nftnl_rule_set_data(out, NFTNL_RULE_USERDATA, userdata, (uint32_t)(len + 3)) != 0)
 		return -1;
 	nftnl_rule_nlmsg_build_payload(nlh, out);
-	finish(b, nlh);
+	batch_finish(b, nlh);
 	return 0;
 }
 
@@ -358,134 +287,11 @@ static int put_all(struct batch *b, uint8_t family)
 
 static int put_edge(struct batch *b, bool begin)
 {
-	if (b->end - b->at < MESSAGE_MAX || b->n == PARTS)
+	if (b->end - b->at < BATCH_MESSAGE_MAX || b->n == BATCH_PARTS)
 		return -1;
 	b->part[b->n] = (struct part){begin ? PART_BEGIN : PART_END, NFPROTO_UNSPEC, 0};
-	finish(b, begin ? nftnl_batch_begin(b->at, b->n) : nftnl_batch_end(b->at, b->n));
+	batch_finish(b, begin ? nftnl_batch_begin(b->at, b->n) : nftnl_batch_end(b->at, b->n));
 	b->n++;
-	return 0;
-}
-
-/* ---- what the kernel said ---- */
-
-static const char *feature_of(const struct ruleset *r, struct part part)
-{
-	if (part.family == NFPROTO_NETDEV)
-		return "the egress hook (Linux 5.16, CONFIG_NETFILTER_EGRESS); --no-egress-hook "
-		       "leaves packet sockets unwatched";
-	if (part.kind == PART_CHAIN && r->chains[part.index].type == CHAIN_NAT)
-		return "nft_chain_nat: use method = tproxy";
-	if (part.kind == PART_SET && (nft_set_flags(&r->sets[part.index]) & NFT_SET_CONCAT))
-		return "sets of ranges of several fields (Linux 5.6), which UDP services take";
-	if (part.kind != PART_RULE)
-		return "nf_tables (CONFIG_NF_TABLES_INET)";
-	for (size_t i = 0; i < RULESET_ITEMS; i++) {
-		enum item_kind kind = r->rules[part.index].item[i].kind;
-
-		if (kind == ITEM_TPROXY)
-			return "nft_tproxy: use method = redirect";
-		if (kind == ITEM_REDIRECT)
-			return "nft_redir: use method = tproxy";
-		if (kind == ITEM_TO_LOCAL || kind == ITEM_FROM_LOCAL || kind == ITEM_SOURCE_ASTRAY)
-			return "nft_fib_inet, which dns = capture and a router's scope take";
-		if (kind == ITEM_COUNT_FLOWS4 || kind == ITEM_COUNT_FLOWS6)
-			return "nft_connlimit, which UDP services take";
-		if (kind == ITEM_REJECT_RESET || kind == ITEM_REJECT_PORT ||
-			kind == ITEM_REJECT_ADMIN)
-			return "nft_reject_inet";
-		if ((kind >= ITEM_CT_MARK && kind <= ITEM_CT_DNAT) || kind == ITEM_SET_CT_MARK)
-			return "nft_ct (with CONFIG_NF_CONNTRACK_MARK)";
-	}
-	return "nf_tables";
-}
-
-static uint32_t position_of(const struct ruleset *r, uint16_t index)
-{
-	uint32_t position = 1;
-
-	for (uint16_t i = 0; i < index; i++)
-		position += r->rules[i].chain == r->rules[index].chain;
-	return position;
-}
-
-static int complain(const struct batch *b, struct part part, int err)
-{
-	const char *family = part.family == NFPROTO_NETDEV ? "netdev" : "inet";
-	const struct ruleset *r = b->r;
-	char what[128];
-
-	if ((err == EEXIST || err == ENOENT) && part.kind == PART_TABLE)
-		return EX_TEMPFAIL;
-	if (err == EPERM && part.kind == PART_BEGIN)
-		return message(EX_NOPERM, "nf_tables: needs CAP_NET_ADMIN");
-	if (part.kind == PART_TABLE && b->flags != 0 && (err == EOPNOTSUPP || err == EINVAL))
-		return NFT_NO_OWNER;
-	if (part.kind == PART_RULE)
-		snprintf(what, sizeof(what), "chain %s: rule %u (%s)",
-			r->chains[r->rules[part.index].chain].name, position_of(r, part.index),
-			r->rules[part.index].comment);
-	else if (part.kind == PART_CHAIN || part.kind == PART_SET)
-		snprintf(what, sizeof(what), "%s %s", part.kind == PART_CHAIN ? "chain" : "set",
-			part.kind == PART_CHAIN ? r->chains[part.index].name
-						: r->sets[part.index].name);
-	else
-		snprintf(what, sizeof(what), "table %s " RULESET_TABLE, family);
-	if (err == EPERM)
-		return message(EX_NOPERM,
-			"%s: it belongs to another process, or this one lacks CAP_NET_ADMIN", what);
-	if (err == ENOENT || err == EOPNOTSUPP || err == EPROTONOSUPPORT || err == EAFNOSUPPORT ||
-		(err == EINVAL && part.kind == PART_SET))
-		return message(EX_UNAVAILABLE, "%s: the kernel lacks %s", what,
-			feature_of(r, part));
-	return message(EX_OSERR, "%s: %s", what, strerror(err));
-}
-
-struct answer { uint32_t acks, failed; int err; };
-
-static void take(const struct batch *b, const char *buf, size_t len, struct answer *a)
-{
-	int left = (int)len;
-
-	for (const struct nlmsghdr *nlh = (const struct nlmsghdr *)buf; mnl_nlmsg_ok(nlh, left);
-		nlh = mnl_nlmsg_next(nlh, &left)) {
-		const struct nlmsgerr *e = mnl_nlmsg_get_payload(nlh);
-
-		if (nlh->nlmsg_type != NLMSG_ERROR ||
-			mnl_nlmsg_get_payload_len(nlh) < sizeof(int) || nlh->nlmsg_seq >= b->n)
-			continue;
-		if (e->error == 0) {
-			a->acks++;
-		} else if (a->err == 0 || nlh->nlmsg_seq < a->failed) {
-			a->err = -e->error;
-			a->failed = nlh->nlmsg_seq;
-		}
-	}
-}
-
-/*
- * The kernel answers while it is being sent to, so what it has to say is there when sending is
- * done.
- */
-static int commit(struct batch *b, struct netlink *nl)
-{
-	struct answer a = {0};
-	int size = (int)(b->at - b->start) + MESSAGE_MAX, fd = mnl_socket_get_fd(nl->socket);
-	ssize_t n;
-
-	if (size > 100000) { /* the usual limits are 208 KiB */
-		(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
-		(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
-	}
-	if (mnl_socket_sendto(nl->socket, b->start, (size_t)(b->at - b->start)) < 0)
-		return message(errno == EPERM ? EX_NOPERM : EX_OSERR,
-			"netlink: sending the rules: %s", strerror(errno));
-	while ((n = recv(fd, nl->reply, sizeof(nl->reply), MSG_DONTWAIT)) > 0)
-		take(b, nl->reply, (size_t)n, &a);
-	if (a.err != 0)
-		return complain(b, b->part[a.failed], a.err);
-	if (n == 0 || errno != EAGAIN || a.acks != b->n - 2)
-		return message(EX_OSERR, "netlink: %u of %u messages acknowledged: %s", a.acks,
-			b->n - 2, strerror(errno));
 	return 0;
 }
 
@@ -509,7 +315,7 @@ int nft_apply(struct netlink *nl, const struct ruleset *r, const struct bytecode
 		result = message(EX_CONFIG,
 			"the policy's [capture] has more entries than one transaction can hold");
 	else
-		result = commit(&batch, nl);
+		result = batch_commit(&batch, nl);
 	batch_fini(&batch);
 	return result;
 }
@@ -524,7 +330,7 @@ int nft_remove(struct netlink *nl, unsigned present)
 		((present & NFT_NETDEV) && put_no_table(&batch, NFPROTO_NETDEV) != 0) ||
 		put_edge(&batch, false) != 0)
 		message_out_of_memory();
-	code = commit(&batch, nl);
+	code = batch_commit(&batch, nl);
 	batch_fini(&batch);
 	return code == EX_TEMPFAIL ? 0 : code; /* somebody else deleted them */
 }
@@ -541,7 +347,7 @@ int nft_adopt(struct netlink *nl, unsigned which)
 			put_table(&batch, NFPROTO_NETDEV, NFT_MSG_NEWTABLE, 0) != 0) ||
 		put_edge(&batch, false) != 0)
 		message_out_of_memory();
-	code = commit(&batch, nl);
+	code = batch_commit(&batch, nl);
 	batch_fini(&batch);
 	return code;
 }

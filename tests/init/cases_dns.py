@@ -31,8 +31,8 @@ def answered(suite, parameter):
     pair = suite.pair()
     for interface in ("all", "lo", "eth0"):
         pair.node.sysctl(f"ipv4/conf/{interface}/rp_filter", 1)
-    for lines in (("ports = 80",), ("ports = 80", f"exclude-cidrs = {OUTSIDE[family]}", "exclude-ports = 53", "udp = allow")):
-        pair.use(suite.policy(f"method = {method}", "dns = capture", *lines))
+    for lines in ((), (f"exclude-cidrs = {OUTSIDE[family]}", "exclude-ports = 53", "udp = allow")):
+        pair.use(suite.policy(f"method = {method}", "dns = capture", "ports = 80", *lines))
         pair.apply()
         pair.watch.fence()
         with Names(pair, method) as names, Proxy(pair, method) as proxy:
@@ -85,6 +85,25 @@ def late_answer(suite, parameter):
             with contextlib.suppress(OSError):
                 sock.sendto(b"<after>", (FAR[family], 53))
     same([frame.hex() for frame in pair.watch.leaks(b"<after>")], [], "frames outside, without a proxy")
+
+
+@case(*EACH)
+def no_proxy(suite, parameter):
+    """Without a proxy no captured question ends at a name server of the node's"""
+    method, family = parameter.split()[0], int(parameter[-1])
+    pair = suite.pair()
+    pair.use(suite.policy(f"method = {method}", "dns = capture"))
+    pair.apply()
+    with pair.node.socket(FAMILY[family], socket.SOCK_DGRAM) as server, \
+            pair.node.socket(FAMILY[family], socket.SOCK_DGRAM) as sock:
+        server.bind(("::" if family == 6 else "0.0.0.0", 53))
+        sock.sendto(b"<question>", (FAR[family], 53))
+        pair.watch.fence()
+        same(select.select([server], [], [], 0)[0], [], "what it got")
+        own = "::1" if family == 6 else "127.0.0.1"
+        sock.sendto(b"local", (own, 53))
+        server.settimeout(LIMIT)
+        same(server.recv(100), b"local", "what is meant for it")
 
 
 @case(*METHODS)

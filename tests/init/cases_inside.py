@@ -15,6 +15,7 @@ from suite import METHODS, case, same
 
 BULK, SO_SNDBUFFORCE = 1 << 20, 32
 SIDE = {4: ("10.99.0.1", "10.99.0.2"), 6: ("fd99::1", "fd99::2")}
+OWN = ("TCP", "UDP", "TCP over IPv6", "UDP over IPv6", "ICMP echo", "packet socket")
 # As a firewall manager has them: its own forwarding, DNS for itself, and address translation
 MANAGER = """table inet manager
 delete table inet manager
@@ -117,7 +118,8 @@ def dhcp(suite, parameter):
         server.setsockopt(socket.SOL_SOCKET, SO_BINDTODEVICE, b"lan0")
         server.bind(("0.0.0.0", 67))
         # a client without an address asks everybody, and is answered so
-        question = probe.ipv4(17, struct.pack("!HHHH", 68, 67, 16, 0) + b"discover", dst="255.255.255.255", src="0.0.0.0")
+        question = struct.pack("!HHHH", 68, 67, 16, 0) + b"discover"
+        question = probe.ipv4(17, question, dst="255.255.255.255", src="0.0.0.0")
         with router.lan.node.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as raw:
             with router.lan.node.inside():
                 raw.sendto(b"\xff" * 6 + CLIENT_MAC + struct.pack("!H", ETH_P_IP) + question, ("eth0", ETH_P_IP))
@@ -194,7 +196,8 @@ def other_interfaces(suite, parameter):
         suite.lab.must(["ip", "link", "add", "tun0", "netns", router.node.name, "type", "veth",
                         "peer", "name", "eth0", "netns", side.name])
         for space, name, own in ((router.node, "tun0", 0), (side, "eth0", 1)):
-            space.ip(f"addr add {SIDE[4][own]}/24 dev {name}", f"addr add {SIDE[6][own]}/64 dev {name} nodad", f"link set {name} up")
+            space.ip(f"addr add {SIDE[4][own]}/24 dev {name}", f"addr add {SIDE[6][own]}/64 dev {name} nodad",
+                     f"link set {name} up")
         side.ip(f"route add default via {SIDE[4][0]}", f"route add default via {SIDE[6][0]}")
         router.outside.ip(f"route add 10.99.0.0/24 via {NODE[4]}", f"route add fd99::/64 via {NODE[6]}")
         router.apply()
@@ -222,7 +225,7 @@ def own_traffic(suite, parameter):
     router.apply()
     router.watch.fence()
     for number, (name, send) in enumerate(probe.PROBES):
-        if scope == "router" and name not in ("TCP", "UDP", "TCP over IPv6", "UDP over IPv6", "ICMP echo", "packet socket"):
+        if scope == "router" and name not in OWN:
             continue
         tag = f"<own-{number:03d}>".encode()
         send(router, tag)

@@ -9,17 +9,28 @@ import struct
 
 import probe
 from cases_udp import REFUSED, SERVICE, answers, listen, refused
-from pair import FAMILY, FAR, LIMIT, NODE, OUTSIDE, PROXY_PORT
+from pair import ETH_P_IP, FAMILY, FAR, LIMIT, NODE, OUTSIDE, PROXY_PORT
 from proxy import Names, Proxy, ask, client
-from router import CLIENT, GATE, NEIGHBOUR, SPOOFED, Router
+from router import CLIENT, GATE, GATE_MAC, NEIGHBOUR, SPOOFED, Router
 from suite import METHODS, case, same
 
 SCOPES = ("router", "both")
 EACH = tuple(f"{scope} {method}" for scope in SCOPES for method in METHODS)
 EACH_FAMILY = tuple(f"{each} IPv{family}" for each in EACH for family in (4, 6))
 # Not forwarded by any router: what is not IP, what stays on the link
-STAYS = {"multicast UDP", "packet socket, a tunnel in ARP", "packet socket, unknown Ethernet type", "packet socket, EAPOL",
+STAYS = {"multicast UDP", "packet socket, a tunnel in ARP", "packet socket, unknown Ethernet type",
+         "packet socket, EAPOL",
          "neighbour discovery to the link, from a raw socket", "the same with hop limit 1"}
+
+
+# Counts flows from inside that count as opened from outside, which would be counted anew with each packet
+INBOUND = """table inet look {
+	chain c {
+		type filter hook prerouting priority -140
+		iifname "lan0" ct mark 0x736c7502 counter
+	}
+}
+"""
 
 
 def routed(suite, scope, method, *lines, services=(), dns="capture"):
@@ -149,6 +160,10 @@ def names_answered(suite, parameter):
                 destination, up = proxy.take()
                 up.close()
                 same(destination, (server, 53), "TCP")
+        with client(router.lan, family, FAR[family], 80):  # and of TCP the policy's ports alone
+            destination, up = proxy.take()
+            up.close()
+            same(destination, (FAR[family], 80), "TCP port 80")
         with router.lan.node.socket(FAMILY[family], socket.SOCK_DGRAM) as sock:
             sock.bind((CLIENT[family], 40053))
             sock.sendto(b"<gone>", (FAR[family], 53))
@@ -156,6 +171,47 @@ def names_answered(suite, parameter):
         if method == "tproxy":  # its client answers with an ICMP error
             names.reply(family, asked, peer, b"<late>")
     same([frame.hex() for frame in router.leaks(b"<")], [], "frames outside")
+
+
+@case(*(f"{scope} IPv{family}" for scope in SCOPES for family in (4, 6)))
+def no_proxy(suite, parameter):
+    """Without a proxy nothing captured ends at a service of the router's"""
+    scope, family = parameter.split()[0], int(parameter[-1])
+    router = suite.router(routed(suite, scope, "tproxy"))
+    router.apply()
+    with listen(router.node, family, 53) as names, router.node.socket(FAMILY[family]) as web:
+        web.bind(("::" if family == 6 else "0.0.0.0", 80))
+        web.listen(4)
+        web.setblocking(False)
+        with router.lan.node.socket(FAMILY[family], socket.SOCK_DGRAM) as sock:
+            sock.sendto(b"<question>", (FAR[family], 53))
+        with router.lan.node.socket(FAMILY[family]) as sock:
+            sock.setblocking(False)
+            sock.connect_ex((FAR[family], 80))
+            router.settle()
+            same(select.select([names, web], [], [], 0)[0], [], "what the router's services got")
+            # the same services are there for whoever means them
+            with client(router.lan, family, GATE[family], 80):
+                same(select.select([web], [], [], LIMIT)[0], [web], "the router's web server")
+
+
+@case(*EACH)
+def invalid(suite, parameter):
+    """What conntrack does not know is not answered: a reset would end somebody's connection"""
+    scope, method = parameter.split()
+    router = suite.router(routed(suite, scope, method, "ports = 80"))
+    router.apply()
+    with router.lan.node.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_IP)) as heard:
+        heard.setblocking(False)
+        probe.raw(router.lan, probe.segment(router.lan, probe.FIN, b"<invalid>"))
+        router.settle()
+        answers_to_it = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                frame = heard.recv(2000)
+                if frame[6:12] == GATE_MAC and frame[23] == 6:
+                    answers_to_it.append(frame.hex())
+        same(answers_to_it, [], "answers to an invalid segment")
 
 
 @case(*EACH_FAMILY)
@@ -217,6 +273,8 @@ def udp_services(suite, parameter):
     router = suite.router(routed(suite, scope, method, "udp-flows = 3", services=[service, open_to_all]))
     router.apply()
 
+    router.node.must(["nft", "-f", "-"], stdin=INBOUND)
+
     def sock(source):
         made = router.lan.node.socket(FAMILY[family], socket.SOCK_DGRAM)
         made.bind((source[family], 0))
@@ -234,10 +292,13 @@ def udp_services(suite, parameter):
         same(refused(stack.enter_context(sock(CLIENT)), FAR[family], 123), errno.ECONNREFUSED, "a fourth flow")
         same(refused(stack.enter_context(sock(NEIGHBOUR)), FAR[family], 123), errno.ECONNREFUSED, "no client")
         for address, port in ((OUTSIDE[family], 123), (FAR[family], 124)):
-            same(refused(stack.enter_context(sock(CLIENT)), address, port), errno.ECONNREFUSED, f"{address} port {port}")
+            found = refused(stack.enter_context(sock(CLIENT)), address, port)
+            same(found, errno.ECONNREFUSED, f"{address} port {port}")
         same(router.leaks(b"<refused>"), [], "frames outside")
         with listen(router.outside, family, 5683, FAR[family]) as other:
             same(answers(stack.enter_context(sock(NEIGHBOUR)), other, FAR[family], 5683), True, "another client's flow")
+    same("packets 0 " in router.node.must(["nft", "list", "table", "inet", "look"]).stdout, True,
+         "no flow of a client's counts as opened from outside")
 
 
 @case(*(f"{each} conntrack {kind}" for each in EACH for kind in ("idle", "active")))

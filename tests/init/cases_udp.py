@@ -136,6 +136,6 @@ def learned(suite, parameter):
         pair.node.must(["nft", f"add element inet sluice udp_ipv{family} {{ {every} . {FAR[family]} . 7 }}"])
         done = pair.init("check")
         same((done.returncode, done.stdout),
-             (1, f"set udp_ipv{family}: {every} . {FAR[family]} . 7 should not be there\n"), "check of a foreign element")
+             (1, f"set udp_ipv{family}: {every} . {FAR[family]} . 7 should not be there\n"), "a foreign element")
         pair.apply()
         same(pair.init("check").returncode, 0, "check after apply")

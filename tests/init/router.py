@@ -46,7 +46,7 @@ class Router(Pair):
         self.lan.node.ip(f"link set eth0 address {CLIENT_MAC.hex(':')}",
                          *(f"addr add {a[4]}/24 dev eth0" for a in (CLIENT, NEIGHBOUR)),
                          *(f"addr add {a[6]}/64 dev eth0 nodad" for a in (CLIENT, NEIGHBOUR)), "link set eth0 up",
-                         f"route add default via {GATE[4]} src {CLIENT[4]}", f"route add default via {GATE[6]} src {CLIENT[6]}",
+                         *(f"route add default via {GATE[n]} src {CLIENT[n]}" for n in (4, 6)),
                          *(f"neigh replace {a} lladdr {GATE_MAC.hex(':')} dev eth0" for a in GATE.values()))
 
     def address(self, name):

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* init/nft.c: the batch, byte by byte, and what is made of the kernel's answers. */
-/* LINK: init/bytecode.c init/element.c init/expression.c init/ruleset.c init/ruleset_pass.c init/ruleset_pod.c init/ruleset_proxy.c init/ruleset_router.c init/set.c init/udp.c init/netlink.c init/message.c rules/addr.c */
+/* init/nft.c and init/batch.c: the batch, byte by byte, and what is made of the kernel's answers. */
+/* LINK: init/batch.c init/bytecode.c init/element.c init/expression.c init/ruleset.c init/ruleset_pass.c init/ruleset_pod.c init/ruleset_proxy.c init/ruleset_router.c init/set.c init/udp.c init/netlink.c init/message.c rules/addr.c */
 #include "init/nft.c"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -57,7 +59,7 @@ static uint32_t walk(uint32_t *elements)
 		const struct nlattr *attr;
 
 		assert_true(mnl_nlmsg_ok(nlh, left));
-		assert_true(nlh->nlmsg_len < MESSAGE_MAX);
+		assert_true(nlh->nlmsg_len < BATCH_MESSAGE_MAX);
 		assert_int_equal(nlh->nlmsg_seq, n++);
 		assert_int_equal((nlh->nlmsg_flags & NLM_F_ACK) != 0, !edge);
 		if ((nlh->nlmsg_type & 0xff) != NFT_MSG_NEWSETELEM || edge)
@@ -120,6 +122,20 @@ static void test_many_elements(void **state)
 	assert_int_equal(elements, 40000 + 6);
 }
 
+/* A box is one element with a last key, and no end; the rest of the sets is the kernel's and others'. */
+static void test_boxes(void **state)
+{
+	uint32_t elements;
+
+	(void)state;
+	fake_clear();
+	fake_service(123, "192.0.2.1 2001:db8::/32", NULL, NULL);
+	fake_service(124, "192.0.2.1", "10.0.0.0/8", NULL);
+	make(0);
+	(void)walk(&elements);
+	assert_int_equal(elements, 6 + 2 + 1); /* mld, nd; the first service's, cut nowhere; the second's */
+}
+
 /* ---- the answers ---- */
 
 /* Standard error meanwhile goes into text. */
@@ -132,7 +148,7 @@ static int say(struct part part, int err, char text[static 512])
 	assert_non_null(file);
 	fflush(stderr);
 	dup2(fileno(file), STDERR_FILENO);
-	code = complain(&batch, part, err);
+	code = batch_complain(&batch, part, err);
 	fflush(stderr);
 	dup2(saved, STDERR_FILENO);
 	close(saved);
@@ -184,6 +200,23 @@ static void test_complaints(void **state)
 		if (strstr(text, rows[i].text) == NULL || (rows[i].text[0] == '\0' && text[0] != '\0'))
 			fail_msg("row %zu: %s", i, text);
 	}
+	fake.capture.scope = POLICY_SCOPE_BOTH;
+	fake.capture.dns = POLICY_CAPTURE;
+	fake_inside("br-lan");
+	fake_service(123, "192.0.2.1", NULL, NULL);
+	make(0);
+	const struct { struct part part; int err; const char *text; } lacks[] = {
+		{{PART_RULE, NFPROTO_INET, rule_of(CHAIN_TURN, "for this router")}, ENOENT, "nft_fib_inet"},
+		{{PART_RULE, NFPROTO_INET, rule_of(CHAIN_SOURCE, "a source that is not behind the interface")}, ENOENT, "nft_fib_inet"},
+		{{PART_RULE, NFPROTO_INET, rule_of(CHAIN_COUNT, "no more than udp-flows of a client")}, ENOENT, "nft_connlimit"},
+		{{PART_SET, NFPROTO_INET, SET_UDP4}, EINVAL, "set udp_ipv4: the kernel lacks sets of ranges of several fields"},
+	};
+	for (size_t i = 0; i < sizeof(lacks) / sizeof(lacks[0]); i++) {
+		assert_int_equal(say(lacks[i].part, lacks[i].err, text), EX_UNAVAILABLE);
+		if (strstr(text, lacks[i].text) == NULL)
+			fail_msg("row %zu: %s", i, text);
+	}
+	fake.capture.scope = POLICY_SCOPE_POD;
 	fake.capture.method = POLICY_REDIRECT;
 	make(0);
 	assert_int_equal(say((struct part){PART_RULE, NFPROTO_INET, rule_of(CHAIN_CAPTURE, "ports")}, ENOENT, text), EX_UNAVAILABLE);
@@ -219,7 +252,7 @@ static void test_answers(void **state)
 	n += put_answer(buf + n, 8, EEXIST);
 	n += put_answer(buf + n, batch.n, EPERM);
 	n += put_answer(buf + n, 6, 0);
-	take(&batch, buf, n, &a);
+	batch_take(&batch, buf, n, &a);
 	assert_int_equal(a.acks, 2);
 	assert_int_equal(a.err, ENOENT);
 	assert_int_equal(a.failed, 7);
@@ -229,7 +262,7 @@ static void test_answers(void **state)
 
 		assert_non_null(end);
 		memcpy(end, buf, cut);
-		take(&batch, end, cut, &part);
+		batch_take(&batch, end, cut, &part);
 		assert_true(part.acks <= 2);
 		free(end);
 	}
@@ -241,6 +274,7 @@ int main(void)
 		cmocka_unit_test(test_batch),
 		cmocka_unit_test(test_open_end),
 		cmocka_unit_test(test_many_elements),
+		cmocka_unit_test(test_boxes),
 		cmocka_unit_test(test_complaints),
 		cmocka_unit_test(test_answers),
 	};
