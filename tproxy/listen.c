@@ -7,6 +7,8 @@
 #include <netinet/tcp.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/fsuid.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -32,11 +34,59 @@ static int set(int fd, const struct setting *s, size_t n, const char **step)
 	return 0;
 }
 
+static bool is_exempt(const struct policy *p, uint32_t uid)
+{
+	struct policy_capture capture;
+	uint32_t first, last;
+
+	policy_capture(p, &capture);
+	for (uint32_t i = 0; i < capture.exempt_uids.n; i++) {
+		policy_range(p, capture.exempt_uids.first + i, &first, &last);
+		if (first <= uid && uid <= last)
+			return true;
+	}
+	return false;
+}
+
+struct listen_share listen_share(unsigned n, uint32_t uid, const struct policy *p)
+{
+	enum { FIRST = 0x8000, USERS = 0x7000 }; /* a user namespace has 65536 */
+	struct listen_share s = { .shared = n > 1, .owner = LISTEN_ANYONE };
+	uint32_t drawn;
+
+	if (!s.shared || getrandom(&drawn, sizeof(drawn), 0) != sizeof(drawn))
+		return s;
+	for (uint32_t i = 0; i < USERS && s.owner == LISTEN_ANYONE; i++) {
+		uint32_t user = FIRST + (drawn % USERS + i) % USERS;
+
+		if (user != uid && !is_exempt(p, user))
+			s.owner = user;
+	}
+	return s;
+}
+
+/* Who may not become others leaves its sockets its own. */
+int listen_socket(int family, int type, const struct listen_share *s, const char **step)
+{
+	const struct setting shared = { SOL_SOCKET, SO_REUSEPORT, "SO_REUSEPORT" };
+
+	*step = "socket";
+	int before = setfsuid(s->owner);
+	int fd = socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), e = errno;
+	setfsuid((uid_t)before);
+	if (fd >= 0 && s->shared && set(fd, &shared, 1, step) < 0) {
+		e = errno;
+		close(fd);
+		fd = -1;
+	}
+	errno = e;
+	return fd;
+}
+
 static int prepare(int fd, int family, bool transparent, const char **step)
 {
 	static const struct setting always[] = {
 		{ SOL_SOCKET, SO_REUSEADDR, "SO_REUSEADDR" },
-		{ SOL_SOCKET, SO_REUSEPORT, "SO_REUSEPORT" },
 		{ IPPROTO_TCP, TCP_NODELAY, "TCP_NODELAY" },
 	};
 	static const struct setting v6[] = {
@@ -54,7 +104,8 @@ static int prepare(int fd, int family, bool transparent, const char **step)
 	return set(fd, v4, transparent ? 1 : 0, step);
 }
 
-static int listen_family(int family, uint16_t port, bool transparent, const char **step)
+static int listen_family(int family, uint16_t port, bool transparent,
+                         const struct listen_share *s, const char **step)
 {
 	union {
 		struct sockaddr any;
@@ -70,8 +121,7 @@ static int listen_family(int family, uint16_t port, bool transparent, const char
 	else
 		at.v4.sin_port = htons(port);
 
-	*step = "socket";
-	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = listen_socket(family, SOCK_STREAM, s, step);
 	if (fd < 0)
 		return -1;
 	if (prepare(fd, family, transparent, step) == 0) {
@@ -88,13 +138,14 @@ static int listen_family(int family, uint16_t port, bool transparent, const char
 	return -1;
 }
 
-int listen_open(uint16_t port, bool transparent, int *fd4, int *fd6, const char **step)
+int listen_open(uint16_t port, bool transparent, const struct listen_share *s, int *fd4, int *fd6,
+                const char **step)
 {
 	*fd4 = *fd6 = -1;
-	*fd4 = listen_family(AF_INET, port, transparent, step);
+	*fd4 = listen_family(AF_INET, port, transparent, s, step);
 	if (*fd4 < 0)
 		return -1;
-	*fd6 = listen_family(AF_INET6, port, transparent, step);
+	*fd6 = listen_family(AF_INET6, port, transparent, s, step);
 	if (*fd6 >= 0 || errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL)
 		return 0;
 	int e = errno;

@@ -89,6 +89,7 @@ static int open_policy(struct control *c)
 		return status;
 	}
 	c->options.workers.state = c->options.state;
+	c->options.workers.uid = c->options.uid;
 	policy_capture(c->policy, &capture);
 	c->options.workers.transparent = capture.method == POLICY_TPROXY;
 	return GO_ON;

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "tproxy/listen.h"
 #include "tproxy/log.h"
 #include "tproxy/worker_state.h"
 
@@ -66,9 +67,7 @@ static int set_family(int fd, int family, bool transparent, const char **step)
 
 static int prepare(int fd, int family, const struct workers_config *c, const char **step)
 {
-	static const struct setting shared = { SOL_SOCKET, SO_REUSEPORT, "SO_REUSEPORT" };
-
-	if (set(fd, &shared, step) < 0 || set_family(fd, family, c->transparent, step) < 0)
+	if (set_family(fd, family, c->transparent, step) < 0)
 		return -1;
 	*step = "SO_MARK";
 	return c->mark ? setsockopt(fd, SOL_SOCKET, SO_MARK, &c->mark, sizeof(c->mark)) : 0;
@@ -76,8 +75,7 @@ static int prepare(int fd, int family, const struct workers_config *c, const cha
 
 static int open_at(const union address *at, const struct workers_config *c, const char **step)
 {
-	*step = "socket";
-	int fd = socket(at->any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = listen_socket(at->any.sa_family, SOCK_DGRAM, &c->share, step);
 	if (fd < 0)
 		return -1;
 	if (prepare(fd, at->any.sa_family, c, step) == 0) {

@@ -13,6 +13,7 @@
 
 #include "rules/policy.h"
 #include "tproxy/access.h"
+#include "tproxy/listen.h"
 #include "tproxy/resolve.h"
 #include "tproxy/stats.h"
 
@@ -21,6 +22,8 @@ struct workers_config {
 	uint16_t port;             /* our own port: connections to it are loops */
 	bool transparent;          /* method tproxy: the accepted socket's local address is the
 	                              destination; else SO_ORIGINAL_DST */
+	uint32_t uid;              /* whom we become */
+	struct listen_share share; /* workers_open() decides */
 	uint32_t mark;             /* SO_MARK of upstream and DNS sockets; 0: none */
 	uint32_t max_conns, buffers, pipes, idle_max, max_http, dns_entries; /* per worker */
 	const char *state;         /* the directory where the holder of the rules listens */

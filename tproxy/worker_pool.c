@@ -129,7 +129,8 @@ static int open_tables(struct worker *w, const struct workers_config *c)
 
 static int open_listeners(struct worker *w, const struct workers_config *c, const char **step)
 {
-	if (listen_open(c->port, c->transparent, &w->listeners[0], &w->listeners[1], step) < 0)
+	if (listen_open(c->port, c->transparent, &c->share, &w->listeners[0], &w->listeners[1],
+	                step) < 0)
 		return -1;
 	for (uint32_t i = 0; i < 2; i++)
 		if (w->listeners[i] >= 0 &&
@@ -240,6 +241,7 @@ struct workers *workers_open(const struct workers_config *c, struct policy *p,
 	if (!all)
 		return NULL;
 	all->config = *c;
+	all->config.share = listen_share(c->n, c->uid, p);
 	all->w = calloc(c->n, sizeof(*all->w));
 	all->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	all->current = share(p, sink, NULL);

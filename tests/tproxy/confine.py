@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: MIT
 """What the running proxy may still do, as the kernel sees it."""
+import contextlib
+import ctypes
+import errno
 import os
+import socket
 
 from bench import UID, Skip
+from lab.space import LIBC
 from start import with_state
 
 NONE = "0" * 16
@@ -121,3 +126,53 @@ def test_no_other_listeners(bench):
             if f"socket:[{words[6]}]" in inodes and len(words) > 7:
                 assert words[7] == bench.socket_path, words
     assert proxy.stop() == 0
+
+
+@contextlib.contextmanager
+def owner(uid):
+    """Sockets made meanwhile belong to uid."""
+    LIBC.setfsuid(ctypes.c_uint(uid))
+    try:
+        yield
+    finally:
+        LIBC.setfsuid(ctypes.c_uint(0))
+
+
+def test_port_is_shared_with_nobody(bench):
+    """Who could join it would get other people's connections and questions: not root, not the proxy's own user."""
+    bench.policy()
+    for workers in ("1", "2"):
+        proxy = bench.start("--workers", workers)
+        for uid in (0, UID):
+            for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
+                for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                    with owner(uid), socket.socket(family, kind) as sock:
+                        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                        if family == socket.AF_INET6:
+                            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                        try:
+                            sock.bind((address, bench.port))
+                            if kind == socket.SOCK_STREAM:
+                                sock.listen(1)
+                        except OSError as error:
+                            assert error.errno == errno.EADDRINUSE, error
+                        else:
+                            raise AssertionError(f"user {uid} joined {workers} workers: {family.name} {kind.name}")
+        assert proxy.stop() == 0
+
+
+def test_exempt_users_share_no_port(bench):
+    """What an exempt user sends is let out, so the proxy's sockets are not one's; then there is nobody to own them."""
+    for users, mine in (("2000-49151, 49153-4000000000", {49152}), ("1-1336, 1338-4000000000", {0})):
+        bench.policy(capture=f"exempt-uids = {users}")
+        proxy = bench.start("--workers", "2")
+        inodes = {os.readlink(f"/proc/{proxy.pid}/fd/{name}") for name in os.listdir(f"/proc/{proxy.pid}/fd")}
+        found = set()
+        with open(f"/proc/{proxy.pid}/net/tcp", encoding="ascii") as file:
+            for line in list(file)[1:]:
+                words = line.split()
+                if words[3] == "0A" and f"socket:[{words[9]}]" in inodes:
+                    found.add(int(words[7]))
+        assert found == mine, found
+        assert proxy.stop() == 0
