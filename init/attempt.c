@@ -64,6 +64,7 @@ static int open_as(const struct probe_place *place, const struct probe *p, int d
 		p->as & PROBE_GID ? place->proxy_gid : place->gid, domain, type, protocol);
 	uint32_t mark = p->as & PROBE_CAPTURE ? CAPTURE_MARK
 		: p->as & PROBE_SECRET        ? CAPTURE_MARK_PROXY(place->secret)
+		: p->as & PROBE_PASSED        ? CAPTURE_MARK_PASS(place->secret)
 		: p->as & PROBE_GUESS         ? CAPTURE_MARK_PROXY(place->secret) ^ 0x100
 					      : 0;
 	char name[IF_NAMESIZE] = "";

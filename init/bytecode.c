@@ -374,6 +374,10 @@ static void match_meta(struct nftnl_rule *rule, const struct ruleset *r, const s
 		load_meta(rule, NFT_META_SKUID);
 		compare_u32(rule, true, RULESET_NOBODY);
 		break;
+	case ITEM_ROUTED: /* what has none has no realm to be compared either */
+		load_meta(rule, NFT_META_RTCLASSID);
+		compare_u32(rule, true, RULESET_NO_REALM);
+		break;
 	default: /* ITEM_UID_IN, ITEM_GID_IN */
 		load_meta(rule, i->kind == ITEM_UID_IN ? NFT_META_SKUID : NFT_META_SKGID);
 		look_up(rule, r, i);

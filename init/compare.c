@@ -67,25 +67,27 @@ static const char *const *devices_of(const struct nftnl_chain *chain)
 		: none;
 }
 
-static void compare_devices(struct compare *c, const struct nftnl_chain *chain, bool upper,
-	const char *name)
+static void compare_devices(struct compare *c, const struct nftnl_chain *chain,
+	enum chain_id id)
 {
 	const char *const *devices = devices_of(chain);
 	const struct ruleset *r = c->r;
+	const char *name = r->chains[id].name;
 
 	for (uint32_t i = 0; i < r->n_links; i++) {
 		size_t d = 0;
 
 		while (devices[d] != NULL && strcmp(devices[d], r->links[i].name) != 0)
 			d++;
-		if (r->links[i].upper == upper && devices[d] == NULL)
+		if (chain_of(&r->links[i]) == id && devices[d] == NULL)
 			differ(c, "chain %s: interface %s is missing", name, r->links[i].name);
 	}
 	for (size_t d = 0; devices[d] != NULL; d++) {
 		uint32_t i = 0;
 
 		while (i < r->n_links &&
-			(r->links[i].upper != upper || strcmp(devices[d], r->links[i].name) != 0))
+			(chain_of(&r->links[i]) != id ||
+				strcmp(devices[d], r->links[i].name) != 0))
 			i++;
 		/* Since Linux 6.16 a chain keeps the names of interfaces that are gone. */
 		if (i == r->n_links && if_nametoindex(devices[d]) != 0)
@@ -432,8 +434,7 @@ static void compare_chains(struct compare *c)
 		}
 		compare_hook(c, k->chains.v[i], &r->chains[id]);
 		if (chain_is_netdev(id))
-			compare_devices(c, k->chains.v[i], id == CHAIN_EGRESS_UPPER,
-				r->chains[id].name);
+			compare_devices(c, k->chains.v[i], id);
 		compare_rules(c, id);
 	}
 	for (size_t i = 0; i < k->chains.n; i++) {

@@ -15,6 +15,7 @@ enum item_kind {
 	ITEM_FORWARDED,                      /* in postrouting: it came in somewhere (Linux 5.7) */
 	ITEM_MARK, ITEM_UID,                 /* value */
 	ITEM_OWNED,                          /* sent by a process, not by the kernel itself */
+	ITEM_ROUTED,                         /* it has a route: no packet socket's has (netdev) */
 	ITEM_UID_IN, ITEM_GID_IN,
 	ITEM_CT_MARK,                        /* value */
 	ITEM_CT_NEW, ITEM_CT_UNKNOWN,        /* the latter: invalid or untracked */

@@ -4,22 +4,34 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 
-/* A veth's link is its peer, not an interface that its packets go through next. */
-static bool is_veth(const struct nlattr *linkinfo)
+static const char *kind_of(const struct nlattr *linkinfo)
 {
 	const struct nlattr *attr;
-	bool veth = false;
 
-	mnl_attr_for_each_nested(attr, linkinfo) {
-		if (mnl_attr_get_type(attr) == IFLA_INFO_KIND)
-			veth = mnl_attr_get_payload_len(attr) >= 4 &&
-				memcmp(mnl_attr_get_payload(attr), "veth", 4) == 0;
-	}
-	return veth;
+	mnl_attr_for_each_nested(attr, linkinfo)
+		if (mnl_attr_get_type(attr) == IFLA_INFO_KIND &&
+			mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) == 0)
+			return mnl_attr_get_str(attr);
+	return "";
+}
+
+/*
+ * Interfaces give up a packet's route when they pass it on, unless they say that they need it. These
+ * do; bonds for instance do not.
+ */
+static bool keeps_routes(const char *kind)
+{
+	static const char *const kinds[] = {"bridge", "macvlan", "vlan"};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (strcmp(kind, kinds[i]) == 0)
+			return true;
+	return false;
 }
 
 static int index_of(const struct nlattr *attr)
@@ -31,7 +43,8 @@ static void take(const struct nlmsghdr *nlh, void *data)
 {
 	struct link_list *l = data;
 	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
-	bool veth = false, foreign = false;
+	const char *kind = "";
+	bool foreign = false;
 	const struct nlattr *attr;
 	size_t len;
 
@@ -62,13 +75,15 @@ static void take(const struct nlmsghdr *nlh, void *data)
 			foreign = true;
 			break;
 		case IFLA_LINKINFO:
-			veth = is_veth(attr);
+			kind = kind_of(attr);
 			break;
 		default:
 			break;
 		}
 	}
-	if (veth || foreign || l->of[l->n].lower == ifi->ifi_index)
+	l->of[l->n].keeps = keeps_routes(kind);
+	/* A veth's link is its peer, not an interface that its packets go through next. */
+	if (strcmp(kind, "veth") == 0 || foreign || l->of[l->n].lower == ifi->ifi_index)
 		l->of[l->n].lower = 0;
 	l->n++;
 }
@@ -84,6 +99,36 @@ static void find_masters(struct link_list *l)
 			memcpy(l->link[j].master, l->link[i].name, sizeof(l->link[j].master));
 		}
 	}
+}
+
+/* Whether one of those above has lost the routes by then, in one step; false: all is said. */
+static bool lose_routes(struct link_list *l)
+{
+	bool lost = false;
+
+	for (uint32_t i = 0; i < l->n; i++) {
+		if (!l->link[i].upper || (l->link[i].routed && l->of[i].keeps))
+			continue;
+		for (uint32_t j = 0; j < l->n; j++) {
+			if (!l->link[j].routed || (l->of[i].lower != l->of[j].index &&
+				l->of[j].master != l->of[i].index))
+				continue;
+			l->link[j].routed = false;
+			lost = true;
+		}
+	}
+	return lost;
+}
+
+/* The file is there if the kernel can tell (CONFIG_IP_ROUTE_CLASSID). */
+static void find_routed(struct link_list *l)
+{
+	bool can_tell = access("/proc/net/rt_acct", F_OK) == 0;
+
+	for (uint32_t i = 0; i < l->n; i++)
+		l->link[i].routed = can_tell;
+	while (can_tell && lose_routes(l))
+		;
 }
 
 int link_list_read(struct link_list *l, struct netlink *nl)
@@ -102,5 +147,6 @@ int link_list_read(struct link_list *l, struct netlink *nl)
 	if (err == 0 && l->overflow)
 		err = E2BIG;
 	find_masters(l);
+	find_routed(l);
 	return err;
 }

@@ -12,7 +12,7 @@ struct link_list {
 	uint32_t n;
 	bool overflow;
 	struct link link[LINK_MAX];
-	struct { int index, lower, master; } of[LINK_MAX];
+	struct { int index, lower, master; bool keeps; } of[LINK_MAX];
 };
 
 /* Every interface but lo. nl: NETLINK_ROUTE. 0 or an errno (E2BIG: more than LINK_MAX). */

@@ -208,13 +208,13 @@ static int put_learned(struct batch *b, bool v4)
 	return 0;
 }
 
-static int put_devices(struct nftnl_chain *c, const struct ruleset *r, bool upper)
+static int put_devices(struct nftnl_chain *c, const struct ruleset *r, enum chain_id chain)
 {
 	const char *devices[RULESET_LINKS + 1];
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < r->n_links; i++)
-		if (r->links[i].upper == upper)
+		if (chain_of(&r->links[i]) == chain)
 			devices[n++] = r->links[i].name;
 	devices[n] = NULL;
 	return nftnl_chain_set_array(c, NFTNL_CHAIN_DEVICES, devices);
@@ -240,7 +240,7 @@ static int put_chain(struct batch *b, uint16_t id)
 		if (nftnl_chain_set_str(c, NFTNL_CHAIN_TYPE, types[chain->type]) != 0)
 			return -1;
 	}
-	if (chain_is_netdev(id) && put_devices(c, b->r, id == CHAIN_EGRESS_UPPER) != 0)
+	if (chain_is_netdev(id) && put_devices(c, b->r, id) != 0)
 		return -1;
 	nftnl_chain_nlmsg_build_payload(nlh, c);
 	nftnl_chain_free(c);

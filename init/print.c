@@ -97,6 +97,7 @@ static void print_match(const struct ruleset *r, const struct item *i)
 	case ITEM_MARK: printf("meta mark 0x%08x ", i->value); break;
 	case ITEM_UID: printf("meta skuid %u ", i->value); break;
 	case ITEM_OWNED: printf("meta skuid != %u ", RULESET_NOBODY); break;
+	case ITEM_ROUTED: printf("meta rtclassid != %u ", RULESET_NO_REALM); break;
 	case ITEM_UID_IN: printf("meta skuid @%s ", r->sets[i->value].name); break;
 	case ITEM_GID_IN: printf("meta skgid @%s ", r->sets[i->value].name); break;
 	case ITEM_CT_MARK: printf("ct mark 0x%08x ", i->value); break;
@@ -186,7 +187,7 @@ static void print_chain(const struct ruleset *r, enum chain_id id)
 		printf("\t\ttype %s hook %s", types[chain->type],
 			chain_is_netdev(id) ? "egress" : hooks[chain->hook]);
 		for (uint32_t i = 0; i < r->n_links && chain_is_netdev(id); i++) {
-			if (r->links[i].upper != (id == CHAIN_EGRESS_UPPER))
+			if (chain_of(&r->links[i]) != id)
 				continue;
 			printf("%s\"%s\"", before, r->links[i].name);
 			before = ", ";

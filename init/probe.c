@@ -52,6 +52,7 @@ const struct probe probes[] = {
 	{"packet socket, past the queue", PROBE_FRAME, V4, ETHERTYPE_IP, PROBE_NO_QUEUE},
 	{"packet socket, proxy's user", PROBE_FRAME, V4, ETHERTYPE_IP, PROBE_UID},
 	{"packet socket, proxy's mark", PROBE_FRAME, V4, ETHERTYPE_IP, PROBE_SECRET},
+	{"packet socket, the guard's mark", PROBE_FRAME, V4, ETHERTYPE_IP, PROBE_PASSED},
 	{"packet socket, ARP", PROBE_FRAME, V4, ETHERTYPE_ARP, 0},
 	{"packet socket, unknown type", PROBE_FRAME, V4, 0x88b5, 0},
 };
@@ -169,8 +170,11 @@ enum probe_result probe_expect(const struct ruleset *r, const struct probe_place
 		return (p->detail & (SYN | ACK)) && (excluded || tcp_passes(r, HTTPS))
 			? PROBE_OUT
 			: PROBE_CLOSED;
-	case PROBE_FRAME:
-		return place->egress_hook ? PROBE_CLOSED : PROBE_OUT;
+	case PROBE_FRAME: /* the one link here lies under no other */
+		return place->egress_hook &&
+				(!(p->as & PROBE_PASSED) || r->chains[CHAIN_EGRESS].used)
+			? PROBE_CLOSED
+			: PROBE_OUT;
 	case PROBE_LOCAL:
 		return PROBE_REFUSED;
 	case PROBE_FRAGMENT:

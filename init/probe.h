@@ -35,6 +35,7 @@ enum {
 	PROBE_FAST_OPEN = 64, PROBE_MPTCP = 128, PROBE_LINK_LOCAL = 256, PROBE_NO_QUEUE = 512,
 	PROBE_IN_PLACE = 1024,      /* does no harm on a network that is in use */
 	PROBE_CLIENT = 2048,        /* for the clients of a router, too */
+	PROBE_PASSED = 4096,        /* with the mark of what the guard has passed */
 	PROBE_WHERE = PROBE_IN_PLACE | PROBE_CLIENT,
 };
 struct probe { const char *name; uint8_t kind, families; uint16_t detail, as; };

@@ -45,6 +45,7 @@ static const struct chain chains[CHAINS] = {
 	[CHAIN_DIVERT] = {.name = "divert", .hook = NF_INET_PRE_ROUTING, .priority = -150},
 	[CHAIN_INPUT] = {.name = "input", .hook = NF_INET_LOCAL_IN, .priority = 0},
 	[CHAIN_EGRESS] = {.name = "egress", .hook = NF_NETDEV_EGRESS, .drop = true},
+	[CHAIN_EGRESS_LOWER] = {.name = "egress_lower", .hook = NF_NETDEV_EGRESS, .drop = true},
 	[CHAIN_EGRESS_UPPER] = {.name = "egress_upper", .hook = NF_NETDEV_EGRESS, .drop = true},
 	[CHAIN_LOCKDOWN] = {.name = "lockdown", .hook = NF_INET_POST_ROUTING, .priority = 300,
 			    .drop = true},
@@ -52,7 +53,12 @@ static const struct chain chains[CHAINS] = {
 
 bool chain_is_netdev(enum chain_id chain)
 {
-	return chain == CHAIN_EGRESS || chain == CHAIN_EGRESS_UPPER;
+	return chain >= CHAIN_EGRESS && chain <= CHAIN_EGRESS_UPPER;
+}
+
+enum chain_id chain_of(const struct link *link)
+{
+	return link->upper ? CHAIN_EGRESS_UPPER : link->routed ? CHAIN_EGRESS : CHAIN_EGRESS_LOWER;
 }
 
 /*
@@ -126,7 +132,7 @@ static bool is_inside(const struct ruleset *r, const struct link *link)
 static int add_links(struct ruleset *r, const struct ruleset_config *config,
 	const struct link *links, uint32_t n)
 {
-	bool has[2] = {false, false};
+	bool has[CHAINS] = {false};
 
 	for (uint32_t i = 0; i < n && config->egress_hook && ruleset_is_pod(r); i++) {
 		if (names(r, r->capture.exclude_interfaces, links[i].name) ||
@@ -135,12 +141,11 @@ static int add_links(struct ruleset *r, const struct ruleset_config *config,
 		if (r->n_links == RULESET_LINKS)
 			return -1;
 		r->links[r->n_links++] = links[i];
-		has[links[i].upper] = true;
+		has[chain_of(&links[i])] = true;
 	}
-	if (has[false])
-		ruleset_add_egress(r, CHAIN_EGRESS, config);
-	if (has[true])
-		ruleset_add_egress(r, CHAIN_EGRESS_UPPER, config);
+	for (int id = CHAIN_EGRESS; id <= CHAIN_EGRESS_UPPER; id++)
+		if (has[id])
+			ruleset_add_egress(r, id, config);
 	return 0;
 }
 
@@ -232,6 +237,7 @@ int ruleset_lockdown(struct ruleset *r, const struct link *links, uint32_t n_lin
 	for (uint32_t i = 0; i < n_links; i++) {
 		r->links[i] = links[i];
 		r->links[i].upper = false;
+		r->links[i].routed = true;
 	}
 	r->n_links = n_links;
 	ADD(r, CHAIN_EGRESS, "all", JUST(COUNTER), JUST(DROP));

@@ -40,7 +40,8 @@
 #define RULESET_CT_INBOUND 0x736c7502u /* flows that were opened from outside */
 #define RULESET_CT_UDP     0x736c7503u /* flows to UDP services that were counted */
 
-#define RULESET_NOBODY UINT32_MAX /* (uid_t)-1: no socket has this owner */
+#define RULESET_NOBODY   UINT32_MAX /* (uid_t)-1: no socket has this owner */
+#define RULESET_NO_REALM UINT32_MAX /* a realm is a byte or two */
 
 enum { RULESET_ITEMS = 8, RULESET_RULES = 112 };
 enum { RULESET_LINKS = 256 }; /* the kernel's limit for one chain */
@@ -48,8 +49,8 @@ enum { RULESET_LINKS = 256 }; /* the kernel's limit for one chain */
 enum chain_id {
 	CHAIN_COUNT, CHAIN_PASS, /* before those that jump to them */
 	CHAIN_GUARD, CHAIN_OWN, CHAIN_CAPTURE, CHAIN_REFUSE, CHAIN_FORWARD, CHAIN_INBOUND,
-	CHAIN_SOURCE, CHAIN_TURN, CHAIN_DIVERT, CHAIN_INPUT, CHAIN_EGRESS, CHAIN_EGRESS_UPPER,
-	CHAIN_LOCKDOWN, CHAINS,
+	CHAIN_SOURCE, CHAIN_TURN, CHAIN_DIVERT, CHAIN_INPUT, CHAIN_EGRESS, CHAIN_EGRESS_LOWER,
+	CHAIN_EGRESS_UPPER, CHAIN_LOCKDOWN, CHAINS,
 };
 enum chain_type { CHAIN_FILTER, CHAIN_ROUTE, CHAIN_NAT };
 enum { CHAIN_NO_HOOK = -1 };
@@ -58,7 +59,8 @@ struct rule { enum chain_id chain; const char *comment; struct item item[RULESET
 struct chain { bool used; const char *name; enum chain_type type; int hook, priority; bool drop; };
 struct link {
 	char name[IF_NAMESIZE];
-	bool upper; /* packets go on through another interface of this node */
+	bool upper;  /* packets go on through another interface of this node */
+	bool routed; /* those that are not a packet socket's have their route with them */
 	char master[IF_NAMESIZE]; /* the bridge or the like that it is a port of, or empty */
 };
 
@@ -97,4 +99,6 @@ void ruleset_fini(struct ruleset *r);
 int ruleset_lockdown(struct ruleset *r, const struct link *links, uint32_t n_links, bool egress_hook);
 
 bool chain_is_netdev(enum chain_id chain);
+/* The egress chain of an interface. */
+enum chain_id chain_of(const struct link *link);
 #endif

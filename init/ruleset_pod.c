@@ -132,14 +132,17 @@ void ruleset_add_pod(struct ruleset *r, const struct ruleset_config *config)
 
 /*
  * The mark is taken off before packet sockets see the packet, or they could read and use it. An
- * upper interface (a VLAN, a bridge) must leave it on for the next one. ARP is the kernel's
- * business, and never a process's.
+ * upper interface (a VLAN, a bridge) must leave it on for the next one. Who guesses it is told apart
+ * by the route, where that is left to see. ARP is the kernel's business, and never a process's.
  */
 void ruleset_add_egress(struct ruleset *r, enum chain_id chain, const struct ruleset_config *config)
 {
 	const struct item pass = WITH(MARK, CAPTURE_MARK_PASS(config->secret));
 
 	if (chain == CHAIN_EGRESS)
+		ADD(r, chain, "passed by the guard", pass, JUST(ROUTED), WITH(SET_MARK, 0),
+			JUST(ACCEPT));
+	else if (chain == CHAIN_EGRESS_LOWER)
 		ADD(r, chain, "passed by the guard", pass, WITH(SET_MARK, 0), JUST(ACCEPT));
 	else
 		ADD(r, chain, "passed by the guard", pass, JUST(ACCEPT));

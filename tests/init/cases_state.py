@@ -4,7 +4,8 @@ import os
 import re
 import stat
 
-from pair import PROXY_UID
+import probe
+from pair import ETH_P_IP, FAMILY, FAR, LIMIT, NODE, OUTSIDE, PROXY_UID
 from suite import METHODS, case, listing, routing, same, same_text
 
 FOREIGN = """
@@ -223,20 +224,63 @@ def dresses_interfaces(suite):
     """Packet sockets are watched on every interface but lo and the excluded; upper interfaces are told apart"""
     pair = suite.pair()
     pair.node.ip("link add br0 type bridge", "link set eth0 master br0", "link add eth1 type veth peer name eth9",
-                 "link add none type veth peer name other netns " + pair.outside.name)
+                 "link add none type veth peer name other netns " + pair.outside.name,
+                 "link add under type veth peer name over netns " + pair.outside.name,
+                 "link add mv0 link under type macvlan",
+                 "link add tap0 link eth9 type macvtap", "link set mv0 master br0")
     pair.use(suite.policy("exclude-interfaces = eth1, absent"))
     pair.apply()
     text = pair.node.must(["nft", "list", "table", "netdev", "sluice"]).stdout
     devices = {chain: set(re.findall(r'"(.*?)"', names)) or {names.strip()} for chain, names in
                re.findall(r"chain (\S+) \{\n\t\ttype filter hook egress devices? (?:= \{)?([^;]*?)\}? priority", text)}
-    same(devices, {"egress": {"eth0", "eth9", "none"}, "egress_upper": {"br0"}}
-         if '"' in text.split("devices")[1].split("priority")[0] else
-         {"egress": {"eth0, eth9, none"}, "egress_upper": {"br0"}}, text)
+    should = {"egress": {"eth0", "none", "under"}, "egress_lower": {"eth9"}, "egress_upper": {"br0", "mv0", "tap0"}}
+    same({chain: set(", ".join(names).split(", ")) for chain, names in devices.items()}, should, text)
     check_is_content(pair)
+    # below what keeps no routes, however far
+    pair.node.ip("link add tap1 link mv0 type macvtap")
+    check_says(pair, "chain egress: interface under should not be there",
+               "chain egress_lower: interface under is missing", "chain egress_upper: interface tap1 is missing")
+    pair.node.ip("link del tap1")
+    # where the kernel cannot tell
+    hidden = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh"]
+    text = pair.node.must([*hidden, *pair.command("print", "nft")]).stdout
+    same(("rtclassid" in text, "chain egress {" in text, '"eth0"' in text.partition("chain egress_lower {")[2]),
+         (False, False, True), text)
     pair.apply("--no-egress-hook")
     same(pair.node.run(["nft", "list", "table", "netdev", "sluice"]).returncode, 1, "table netdev without the hook")
     same(pair.init("check", "--no-egress-hook").returncode, 0, "check --no-egress-hook")
     check_says(pair, "table netdev sluice: missing")
+
+
+@case("an interface", "a bridge", "a MACVLAN")
+def known_mark(suite, kind):
+    """A packet socket that knows the guard's mark gets nothing out, and the kernel's packets have it"""
+    pair = suite.pair("tproxy")
+    own, device = pair.mac[pair.node].hex(":"), {"an interface": "eth0", "a bridge": "br0", "a MACVLAN": "mv0"}[kind]
+    if device != "eth0":
+        pair.node.ip("addr flush dev eth0", "link set eth0 address 02:53:4c:00:00:07",
+                     *(("link add br0 type bridge", "link set eth0 master br0") if device == "br0" else
+                       ("link add mv0 link eth0 type macvlan",)),
+                     f"link set {device} address {own}", f"addr add {NODE[4]}/24 dev {device}",
+                     f"addr add {NODE[6]}/64 dev {device} nodad", f"link set {device} up",
+                     f"route replace default via {OUTSIDE[4]}", f"route replace default via {OUTSIDE[6]}")
+    pair.apply()
+    rules = pair.node.must(["nft", "list", "table", "netdev", "sluice"]).stdout
+    mark = int(re.search(r"meta mark (0x[0-9a-f]+) .*passed by the guard", rules).group(1), 16)
+    pair.watch.fence()
+    for through in {"eth0", device}:
+        for bypass in (False, True):
+            data = probe.packet(pair, 17, probe.udp(b"<guessed>"))
+            probe.frame(pair, data, ETH_P_IP, bypass=bypass, mark=mark, device=through)
+            same([frame.hex() for frame in pair.watch.leaks(b"<guessed>")], [], f"through {through}")
+    # What is allowed gets out all the same: both families, TCP, UDP, neighbours not known yet
+    for family in (4, 6):
+        pair.node.ip(f"neigh flush to {OUTSIDE[family]} nud permanent")
+        with pair.outside.socket(FAMILY[family]) as listener, pair.proxy_socket(family) as up:
+            listener.bind(("::" if family == 6 else "0.0.0.0", 8080))
+            listener.listen(1)
+            up.settimeout(LIMIT)
+            up.connect((FAR[family], 8080))
 
 
 @case()

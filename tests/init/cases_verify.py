@@ -63,6 +63,9 @@ FAULTS = {
         ("udp = reject",), "init/ruleset_pod.c", '"packet sockets", JUST(OWNED), JUST(COUNTER), JUST(DROP)',
         '"packet sockets", JUST(OWNED), JUST(COUNTER), JUST(ACCEPT)',
         [r"packet socket +4 +closed +out +LEAK", r"packet socket, past the queue +4 +closed +out +LEAK"]),
+    "packet sockets told by the mark alone": (
+        ("udp = reject",), "init/ruleset_pod.c", "pass, JUST(ROUTED), WITH", "pass, WITH",
+        [r"packet socket, the guard's mark +4 +closed +out +LEAK"]),
     "the proxy known by its mark alone": (
         ("udp = reject",), "init/ruleset_pod.c", "WITH(UID, config->uid),", "NOT(UID, config->uid),",
         []),  # the proxy itself does not get out

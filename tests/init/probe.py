@@ -89,7 +89,7 @@ def raw(pair, data, family=4, protocol=IPPROTO_RAW, mark=None, uid=0, hops=None,
         sock.sendto(data, (dst or FAR[family], 0))
 
 
-def frame(pair, data, kind, protocol=None, bypass=False, mark=None, uid=0):
+def frame(pair, data, kind, protocol=None, bypass=False, mark=None, uid=0, device="eth0"):
     """A whole frame through a packet socket; protocol: what its sender says it is."""
     header = pair.mac[pair.outside] + pair.mac[pair.node] + struct.pack("!H", kind)
     with pair.node.inside(), as_user(uid):
@@ -100,7 +100,7 @@ def frame(pair, data, kind, protocol=None, bypass=False, mark=None, uid=0):
         if mark is not None:
             sock.setsockopt(socket.SOL_SOCKET, SO_MARK, mark)
         with pair.node.inside():
-            sock.sendto(header + data, ("eth0", protocol if protocol is not None else kind))
+            sock.sendto(header + data, (device, protocol if protocol is not None else kind))
 
 
 def ping(pair, tag, family):
@@ -205,6 +205,8 @@ PROBES = [
     ("packet socket, called everything", lambda p, t: frame(p, packet(p, 17, udp(t)), ETH_P_IP, protocol=ETH_P_ALL)),
     ("packet socket of the proxy's user", lambda p, t: frame(p, packet(p, 17, udp(t)), ETH_P_IP, uid=PROXY_UID)),
     ("packet socket with the secret mark", lambda p, t: frame(p, packet(p, 17, udp(t)), ETH_P_IP, mark=SECRET)),
+    ("packet socket with the egress mark",
+     lambda p, t: frame(p, packet(p, 17, udp(t)), ETH_P_IP, mark=SECRET | 2)),
     ("packet socket with the capture mark", lambda p, t: frame(p, packet(p, 17, udp(t)), ETH_P_IP, mark=CAPTURE_MARK)),
     ("packet socket, a tunnel in ARP", lambda p, t: frame(p, t.ljust(46, b"."), ETH_P_ARP)),
     ("packet socket, unknown Ethernet type", lambda p, t: frame(p, t.ljust(46, b"."), 0x88B5)),

@@ -12,7 +12,7 @@
 #include "rules/capture.h"
 
 static const struct ruleset_config config = {.secret = 0x12345678, .uid = 1337, .port = 15001, .egress_hook = true};
-static const struct link one_link[] = {{"eth0", false, ""}};
+static const struct link one_link[] = {{"eth0", false, true, ""}};
 static struct ruleset ruleset;
 static struct bytecode bytecode;
 

@@ -8,7 +8,7 @@
 #include "rules/capture.h"
 
 static const struct ruleset_config config = {.secret = 0x12345678, .uid = 1337, .port = 15001, .egress_hook = true};
-static const struct link two_links[] = {{"br0", true, ""}, {"eth0", false, ""}};
+static const struct link two_links[] = {{"br0", true, true, ""}, {"eth0", false, true, ""}};
 
 /* ---- sets ---- */
 
@@ -192,10 +192,11 @@ static bool accepts_everything(const struct rule *rule)
 /* The guard and the egress chains drop by policy and by their last rule, and what they accept is named. */
 static void check_containment(const struct ruleset *r)
 {
-	static const enum chain_id closed[] = {CHAIN_GUARD, CHAIN_EGRESS, CHAIN_EGRESS_UPPER};
+	static const enum chain_id closed[] = {
+		CHAIN_GUARD, CHAIN_EGRESS, CHAIN_EGRESS_LOWER, CHAIN_EGRESS_UPPER};
 	bool pod = r->capture.scope != POLICY_SCOPE_ROUTER, router = r->capture.scope != POLICY_SCOPE_POD;
 
-	for (size_t c = 0; c < 3; c++) {
+	for (size_t c = 0; c < sizeof(closed) / sizeof(closed[0]); c++) {
 		const struct rule *last = NULL;
 
 		assert_true(r->chains[closed[c]].drop);
@@ -335,8 +336,8 @@ static void test_no_hook(void **state)
 static void test_inside(void **state)
 {
 	static const struct link links[] = {
-		{"br-lan", true, ""}, {"eth0", false, ""}, {"lan1", false, "br-lan"}, {"lan2", false, "br-lan"},
-		{"br-wan", true, ""}, {"wan1", false, "br-wan"},
+		{"br-lan", true, true, ""}, {"eth0", false, true, ""}, {"lan1", false, true, "br-lan"},
+		{"lan2", false, true, "br-lan"}, {"br-wan", true, true, ""}, {"wan1", false, true, "br-wan"},
 	};
 	static const char *const rest[] = {"eth0", "br-wan", "wan1"};
 	struct ruleset r;
