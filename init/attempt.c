@@ -16,6 +16,7 @@
 
 #include "init/probe.h"
 #include "init/scratch.h"
+#include "init/xdp.h"
 #include "rules/capture.h"
 
 #ifndef IPPROTO_MPTCP
@@ -219,23 +220,41 @@ static int fragment(const struct probe_place *place, const struct probe *p, int 
 	return to_ip(place, p, 0, SOCK_RAW, IPPROTO_RAW, &d, sizeof(d), error);
 }
 
+struct frame { struct ether_header head; struct datagram d; } __attribute__((packed));
+
+static void make_frame(const struct probe_place *place, const struct probe *p, struct frame *f)
+{
+	struct datagram d;
+
+	datagram(place, 0, &d);
+	*f = (struct frame){.head.ether_type = htons(p->detail), .d = d};
+	memcpy(f->head.ether_dhost, scratch_mac_peer, sizeof(scratch_mac_peer));
+	memcpy(f->head.ether_shost, scratch_mac_node, sizeof(scratch_mac_node));
+}
+
+/* Where there are no such sockets, asking for one is all that can be tried. */
+static int xdp(const struct probe_place *place, const struct probe *p, int *error, bool *untried)
+{
+	int fd = open_as(place, p, AF_XDP, SOCK_RAW, 0);
+	struct frame f;
+
+	*untried = fd < 0 && errno != EAFNOSUPPORT;
+	if (fd < 0)
+		return done(-1, false, error);
+	make_frame(place, p, &f);
+	return done(fd, xdp_send(fd, place->index, &f, sizeof(f)) == 0, error);
+}
+
 static int frame(const struct probe_place *place, const struct probe *p, int *error)
 {
-	struct {
-		struct ether_header head;
-		struct datagram d;
-	} __attribute__((packed)) f = {.head.ether_type = htons(p->detail)};
 	struct sockaddr_ll to = {.sll_family = AF_PACKET, .sll_protocol = htons(p->detail),
 		.sll_ifindex = place->index};
-	struct datagram d;
 	int fd = open_as(place, p, AF_PACKET, SOCK_RAW, 0);
+	struct frame f;
 
 	if (fd < 0)
 		return -1;
-	datagram(place, 0, &d);
-	memcpy(f.head.ether_dhost, scratch_mac_peer, sizeof(scratch_mac_peer));
-	memcpy(f.head.ether_shost, scratch_mac_node, sizeof(scratch_mac_node));
-	f.d = d;
+	make_frame(place, p, &f);
 	if ((p->as & PROBE_NO_QUEUE) && !set(fd, SOL_PACKET, PACKET_QDISC_BYPASS, 1))
 		return done(fd, false, error);
 	return done(fd, sendto(fd, &f, sizeof(f), 0, (struct sockaddr *)&to, sizeof(to)) >= 0,
@@ -260,6 +279,7 @@ int probe_try(const struct probe_place *place, const struct probe *p, int family
 	case PROBE_SEGMENT: fd = segment(place, p, family, error); break;
 	case PROBE_FRAGMENT: fd = fragment(place, p, error); break;
 	case PROBE_FRAME: fd = frame(place, p, error); break;
+	case PROBE_XDP: return xdp(place, p, error, untried);
 	case PROBE_OLD:
 		if (old < 0)
 			break;

@@ -21,8 +21,8 @@ static const char *kind_of(const struct nlattr *linkinfo)
 }
 
 /*
- * Interfaces give up a packet's route when they pass it on, unless they say that they need it. These
- * do; bonds for instance do not.
+ * Interfaces give up a packet's route when they pass it on, unless they say that they need it.
+ * These do; bonds for instance do not.
  */
 static bool keeps_routes(const char *kind)
 {

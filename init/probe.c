@@ -6,6 +6,8 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include "init/xdp.h"
+
 enum { V4 = 1, V6 = 2, BOTH = 3, ECHO_PORT = 7, HTTPS = 443, OTHER_PORT = 4433, DNS = 53 };
 enum { FIN = 1, SYN = 2, RST = 4, PSH = 8, ACK = 16 };
 
@@ -55,6 +57,7 @@ const struct probe probes[] = {
 	{"packet socket, the guard's mark", PROBE_FRAME, V4, ETHERTYPE_IP, PROBE_PASSED},
 	{"packet socket, ARP", PROBE_FRAME, V4, ETHERTYPE_ARP, 0},
 	{"packet socket, unknown type", PROBE_FRAME, V4, 0x88b5, 0},
+	{"AF_XDP socket", PROBE_XDP, V4, ETHERTYPE_IP, 0},
 };
 const size_t probe_count = sizeof(probes) / sizeof(probes[0]);
 
@@ -175,6 +178,8 @@ enum probe_result probe_expect(const struct ruleset *r, const struct probe_place
 				(!(p->as & PROBE_PASSED) || r->chains[CHAIN_EGRESS].used)
 			? PROBE_CLOSED
 			: PROBE_OUT;
+	case PROBE_XDP: /* there is no rule for it */
+		return xdp_is_there() ? PROBE_OUT : PROBE_CLOSED;
 	case PROBE_LOCAL:
 		return PROBE_REFUSED;
 	case PROBE_FRAGMENT:

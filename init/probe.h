@@ -21,6 +21,7 @@ enum probe_kind {
 	PROBE_SEGMENT,              /* detail: TCP flags, over a raw socket */
 	PROBE_FRAGMENT,             /* detail: offset and flags, past conntrack's defragmentation */
 	PROBE_FRAME,                /* detail: Ethernet type, over a packet socket */
+	PROBE_XDP,                  /* an AF_XDP socket */
 	PROBE_OLD,                  /* a TCP connection from before the rules; detail: which */
 	PROBE_LOCAL,                /* the proxy's port; detail: by which address */
 };

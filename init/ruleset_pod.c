@@ -132,8 +132,9 @@ void ruleset_add_pod(struct ruleset *r, const struct ruleset_config *config)
 
 /*
  * The mark is taken off before packet sockets see the packet, or they could read and use it. An
- * upper interface (a VLAN, a bridge) must leave it on for the next one. Who guesses it is told apart
- * by the route, where that is left to see. ARP is the kernel's business, and never a process's.
+ * upper interface (a VLAN, a bridge) must leave it on for the next one. Who guesses it is told
+ * apart by the route, where that is left to see. ARP is the kernel's business, and never a
+ * process's.
  */
 void ruleset_add_egress(struct ruleset *r, enum chain_id chain, const struct ruleset_config *config)
 {

@@ -4,6 +4,7 @@ import glob
 import os
 import pathlib
 import re
+import socket
 import subprocess
 
 from suite import GOLDEN, case, listing, routing, same
@@ -124,6 +125,36 @@ def finds_faults(suite, fault):
         same(re.search(rf"^{verdict}", done.stdout, re.M) is not None, True, f"{verdict}:\n{done.stdout}")
     if not verdicts:
         same(done.stderr, "sluice-init: the proxy's own packets do not get out\n", done.stdout)
+
+
+# Runs a command in which socket(AF_XDP) ends with EAFNOSUPPORT, as it does on a kernel without
+WITHOUT_XDP = """
+import ctypes, os, struct, sys
+socket = {"x86_64": 41, "aarch64": 198}[os.uname().machine]
+code = ((0x20, 0, 0, 0), (0x15, 0, 3, socket), (0x20, 0, 0, 16), (0x15, 0, 1, 44), (0x06, 0, 0, 0x50000 | 97),
+        (0x06, 0, 0, 0x7fff0000))
+program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *each) for each in code))
+filter = ctypes.create_string_buffer(struct.pack("HP", len(code), ctypes.addressof(program)))
+assert ctypes.CDLL(None).prctl(22, 2, filter) == 0
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@case()
+def tries_af_xdp(suite):
+    """verify sends by an AF_XDP socket, which no rule stops, where the kernel has them"""
+    pair = suite.pair("tproxy")
+    try:
+        socket.socket(44, socket.SOCK_RAW).close()
+        has = True
+    except OSError:
+        has = False
+    for wrapper, row in (([], "out +out" if has else "closed +refused"),
+                         (["python3", "-c", WITHOUT_XDP], "closed +refused")):
+        done = pair.node.run([*wrapper, *pair.command("verify")])
+        same(done.returncode, 0, done.stdout + done.stderr)
+        same(re.search(rf"^AF_XDP socket +4 +{row} +ok$", done.stdout, re.M) is not None, True, done.stdout)
+        same("\nnote: AF_XDP sockets get past every rule" in done.stdout, "out" in row, done.stdout)
 
 
 @case()
