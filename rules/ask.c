@@ -52,6 +52,32 @@ static int parse_authority(struct ask *a, char *authority, const char **why)
 	return 0;
 }
 
+/* What a URL's scheme says. False: nothing. */
+static bool take_scheme(struct ask *a, const char *scheme, size_t len)
+{
+	static const struct {
+		const char *word;
+		enum ask_kind kind;
+		enum route_seen seen;
+		uint16_t port;
+	} schemes[] = {
+		{ "http", ASK_TCP, ROUTE_SEEN_HTTP, 80 },
+		{ "https", ASK_TCP, ROUTE_SEEN_TLS, 443 },
+		{ "udp", ASK_UDP, ROUTE_SEEN_NOTHING, 0 },
+		{ "dns", ASK_DNS, ROUTE_SEEN_NOTHING, 53 },
+	};
+
+	for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+		if (strlen(schemes[i].word) != len || strncasecmp(scheme, schemes[i].word, len) != 0)
+			continue;
+		a->kind = schemes[i].kind;
+		a->seen = schemes[i].seen;
+		a->port = schemes[i].port;
+		return true;
+	}
+	return false;
+}
+
 int ask_parse(struct ask *a, const char *text, const char **why)
 {
 	const char *scheme_end = strstr(text, "://");
@@ -60,15 +86,8 @@ int ask_parse(struct ask *a, const char *text, const char **why)
 
 	*a = (struct ask){ .seen = ROUTE_SEEN_NOTHING };
 	if (scheme_end != NULL) {
-		len = (size_t)(scheme_end - text);
-		if (len == 4 && strncasecmp(text, "http", 4) == 0) {
-			a->seen = ROUTE_SEEN_HTTP;
-			a->port = 80;
-		} else if (len == 5 && strncasecmp(text, "https", 5) == 0) {
-			a->seen = ROUTE_SEEN_TLS;
-			a->port = 443;
-		} else {
-			*why = "only http and https URLs; for others give HOST:PORT";
+		if (!take_scheme(a, text, (size_t)(scheme_end - text))) {
+			*why = "only http, https, udp and dns URLs; for others give HOST:PORT";
 			return -1;
 		}
 		text = scheme_end + 3;
@@ -80,5 +99,11 @@ int ask_parse(struct ask *a, const char *text, const char **why)
 	}
 	memcpy(authority, text, len);
 	authority[len] = '\0';
-	return parse_authority(a, authority, why);
+	if (parse_authority(a, authority, why) < 0)
+		return -1;
+	if (a->kind == ASK_DNS && (a->name_len == 0 || a->port != 53)) {
+		*why = "a DNS question is about a name: dns://NAME";
+		return -1;
+	}
+	return 0;
 }

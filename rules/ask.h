@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What someone asks about: a URL, HOST:PORT or ADDRESS:PORT. */
+/* What someone asks about: a URL, HOST:PORT or ADDRESS:PORT; and who asks. */
 #ifndef SLUICE_RULES_ASK_H
 #define SLUICE_RULES_ASK_H
 
@@ -11,12 +11,17 @@
 #include "rules/name.h"
 #include "rules/route.h"
 
+enum ask_kind { ASK_TCP = 0, ASK_UDP, ASK_DNS };
+
 struct ask {
+	enum ask_kind kind;
 	enum route_seen seen; /* ROUTE_SEEN_NOTHING: the scheme was not said */
 	char name[NAME_SIZE]; /* canonical; "": an address */
 	size_t name_len;
 	struct addr addr;     /* when there is no name */
 	uint16_t port;
+	struct addr client;   /* zero: not said */
+	bool client_known;
 };
 
 /* 0; or -1 with *why set to a phrase. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Checks of UDP ports: the kernel lets UDP by, to addresses that it must know, and rewrites nothing. */
+/* Checks of UDP ports: the kernel lets UDP by, to known addresses, and rewrites nothing. */
 #include "rules/check.h"
 
 /* Whether the kernel learns the service's addresses from what the DNS stub answers. */
@@ -53,7 +53,8 @@ static void check_source_of_addresses(struct check *c, const struct model_servic
 		diag_error(c->diag, p->at,
 			   "service %s: udp:%u with resolution = none needs addresses: it would be open to every destination",
 			   s->name, p->number);
-	if (is_learned(s, marks) && dns != POLICY_CAPTURE)
+	if (is_learned(s, marks) && dns != POLICY_CAPTURE &&
+	    c->model->capture.udp != POLICY_ALLOW)
 		diag_warning(c->diag, p->at,
 			     "service %s: udp:%u is open to what dns = capture answers for its hosts; with dns = %s nothing is learned: refused",
 			     s->name, p->number, dns == POLICY_ALLOW ? "allow" : "reject");

@@ -2,21 +2,21 @@
 /* sluice-rules explain: what happens to a connection, and why. */
 #include <errno.h>
 #include <fcntl.h>
+#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "rules/ask.h"
 #include "rules/check.h"
 #include "rules/command.h"
 #include "rules/compile.h"
+#include "rules/explain.h"
 #include "rules/policy.h"
 #include "rules/route.h"
 
-#define EXPLAIN_REFUSED 1
-#define LABEL "%-9s "
+#define LABEL EXPLAIN_LABEL
 
 struct answer {
 	enum route_seen
@@ -46,6 +46,8 @@ static const char *find_uncaptured(const struct policy *p, const struct ask *a, 
 
 	policy_capture(p, &c);
 	*open = true;
+	if (c.dns == POLICY_CAPTURE && a->port == 53)
+		return "[capture] dns = capture: the proxy answers, whatever server it is sent to; ask about dns://NAME";
 	for (uint32_t i = 0; i < c.exclude_cidrs.n && a->name_len == 0; i++) {
 		policy_cidr(p, c.exclude_cidrs.first + i, &cidr);
 		if (cidr_contains(&cidr, &a->addr))
@@ -65,7 +67,7 @@ static const char *find_uncaptured(const struct policy *p, const struct ask *a, 
 static void decide(const struct policy *p, const struct ask *a, enum route_seen seen,
 		   struct answer *out)
 {
-	struct route_query q = { .dst = out->dst, .port = a->port };
+	struct route_query q = { .src = a->client, .dst = out->dst, .port = a->port };
 
 	out->seen = ROUTE_SEEN_NOTHING;
 	route_find(p, &q, &out->route);
@@ -95,7 +97,8 @@ static bool assume_address(const struct policy *p, const struct ask *a, struct a
 			struct cidr cidr;
 
 			policy_service(p, index, &s);
-			if (s.cidrs.n == 0 || policy_service_port(p, index, a->port, &port) < 0 ||
+			if (s.cidrs.n == 0 || !policy_service_serves(p, index, &a->client) ||
+			    policy_service_port(p, index, a->port, &port) < 0 ||
 			    !policy_protocol_is_tcp(port.protocol))
 				continue;
 			policy_cidr(p, s.cidrs.first, &cidr);
@@ -133,6 +136,22 @@ static void find_answer(const struct policy *p, const struct ask *a, struct answ
 	decide(p, a, likely, out);
 }
 
+void explain_print_from(const struct ask *a)
+{
+	char text[ADDR_TEXT];
+
+	if (a->client_known)
+		printf(", from %s", addr_format(&a->client, text));
+}
+
+void explain_print_reason(const struct ask *a, enum route_reason reason)
+{
+	printf("%s%s\n", route_reason_text(reason),
+	       reason == ROUTE_WHY_OTHER_CLIENT && !a->client_known
+		       ? " (--client ADDRESS says who asks)"
+		       : "");
+}
+
 static void print_asked(const struct ask *a, const struct answer *out)
 {
 	char text[ADDR_PORT_TEXT], address[ADDR_TEXT];
@@ -154,10 +173,11 @@ static void print_asked(const struct ask *a, const struct answer *out)
 		printf(", judged by destination alone");
 	if (out->dst_assumed)
 		printf(", connecting to %s", addr_format(&out->dst, address));
+	explain_print_from(a);
 	putchar('\n');
 }
 
-static void print_key(const char *before, const uint8_t *key)
+void explain_print_key(const char *before, const uint8_t *key)
 {
 	bool wild = key[0] == 0 || key[1] == '.';
 
@@ -166,7 +186,7 @@ static void print_key(const char *before, const uint8_t *key)
 
 static void print_host(const uint8_t *key, uint16_t port)
 {
-	print_key("", key);
+	explain_print_key("", key);
 	printf(":%u", port);
 }
 
@@ -272,13 +292,28 @@ static void print_service(const struct policy *p, const struct ask *a, const str
 	printf(LABEL "%s, %s:%u", "service:", s.name,
 	       policy_protocol_name(out->route.port.protocol), out->route.port.number);
 	if (out->route.key != NULL)
-		print_key(", by host ", out->route.key);
+		explain_print_key(", by host ", out->route.key);
 	printf("\n" LABEL "direct, through no gateway\n", "route:");
 	print_dialled(p, a, out, &s);
 	print_client(out, find_undialled(p, out) == NULL);
 	printf(LABEL "outbound|%u||", "cluster:", a->port);
 	if (key != NULL)
-		print_key("", key);
+		explain_print_key("", key);
+	putchar('\n');
+}
+
+static void print_why(const struct ask *a, const struct route *r, const char *undialled)
+{
+	printf(LABEL, "why:");
+	if (r->verdict == ROUTE_DENY) {
+		explain_print_reason(a, r->reason);
+		return;
+	}
+	printf("%s", route_reason_text(r->reason));
+	if (r->reason == ROUTE_WHY_AUDIT)
+		printf(" (%s)", route_reason_text(r->denied));
+	if (undialled != NULL)
+		printf(", but what it leads to is never dialled: %s", undialled);
 	putchar('\n');
 }
 
@@ -289,12 +324,7 @@ static int print_verdict(const struct policy *p, const struct ask *a, const stru
 	bool allowed = r->verdict != ROUTE_DENY && undialled == NULL;
 
 	printf(LABEL "%s\n", "verdict:", allowed ? "allowed" : "refused");
-	printf(LABEL "%s", "why:", route_reason_text(r->reason));
-	if (r->reason == ROUTE_WHY_AUDIT)
-		printf(" (%s)", route_reason_text(r->denied));
-	if (undialled != NULL)
-		printf(", but what it leads to is never dialled: %s", undialled);
-	putchar('\n');
+	print_why(a, r, undialled);
 	if (r->verdict == ROUTE_SERVICE) {
 		print_service(p, a, out);
 		return allowed ? EX_OK : EXPLAIN_REFUSED;
@@ -318,6 +348,8 @@ static int explain(const struct policy *p, const struct ask *a)
 	const char *uncaptured;
 	bool open;
 
+	if (a->kind != ASK_TCP)
+		return a->kind == ASK_UDP ? explain_udp(p, a) : explain_dns(p, a);
 	uncaptured = find_uncaptured(p, a, &open);
 	if (uncaptured == NULL) {
 		find_answer(p, a, &out);
@@ -368,27 +400,56 @@ static int explain_source(const char *path, const struct ask *a)
 	return code;
 }
 
+/* The words after the options, in *words; and who asks. 0, or an exit code. */
+static int parse_options(struct ask *a, int argc, char **argv, char ***words)
+{
+	static const struct option longs[] = {
+		{ "client", required_argument, NULL, 'c' },
+		{ NULL, 0, NULL, 0 },
+	};
+	struct addr client = { { 0 } };
+	const char *why;
+	bool known = false;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+		if (c != 'c')
+			return command_usage(argv[0]);
+		if (addr_parse(&client, optarg, strlen(optarg)) < 0) {
+			fprintf(stderr, "sluice-rules: explain: %s: not an IP address\n", optarg);
+			return EX_USAGE;
+		}
+		known = true;
+	}
+	if (argc - optind != 2)
+		return command_usage(argv[0]);
+	*words = argv + optind;
+	if (ask_parse(a, (*words)[1], &why) < 0) {
+		fprintf(stderr, "sluice-rules: explain: %s: %s\n", (*words)[1], why);
+		return EX_USAGE;
+	}
+	a->client = client;
+	a->client_known = known;
+	return EX_OK;
+}
+
 int command_explain(int argc, char **argv)
 {
 	struct policy p;
 	struct ask a;
-	const char *why;
-	int compiled, code;
+	char **words = argv;
+	int compiled, code = parse_options(&a, argc, argv, &words);
 
-	if (argc != 3 || argv[1][0] == '-')
-		return command_usage(argv[0]);
-	if (ask_parse(&a, argv[2], &why) < 0) {
-		fprintf(stderr, "sluice-rules: explain: %s: %s\n", argv[2], why);
-		return EX_USAGE;
-	}
-	compiled = is_compiled(argv[1]);
+	if (code != EX_OK)
+		return code;
+	compiled = is_compiled(words[0]);
 	if (compiled < 0) {
-		fprintf(stderr, "sluice-rules: open: %s: %s\n", argv[1], strerror(errno));
+		fprintf(stderr, "sluice-rules: open: %s: %s\n", words[0], strerror(errno));
 		return EX_NOINPUT;
 	}
 	if (compiled == 0)
-		return explain_source(argv[1], &a);
-	code = compile_open(&p, argv[1]);
+		return explain_source(words[0], &a);
+	code = compile_open(&p, words[0]);
 	if (code != EX_OK)
 		return code;
 	code = explain(&p, &a);

@@ -32,8 +32,8 @@ struct lookup {
 	enum route_reason reason; /* ROUTE_WHY_NAME: services list it; else as in route_find() */
 	enum route_reason denied; /* with ROUTE_WHY_AUDIT: what it would have been denied for */
 	uint32_t service;         /* with ROUTE_WHY_NAME: the first of those behind the verdict */
-	bool allow_private;       /* some of the services may be at a private address; or none has it */
-	const uint8_t *key;       /* with ROUTE_WHY_NAME: what matched, {length, bytes}; else NULL */
+	bool allow_private;       /* some of the services allow it; or no service has it */
+	const uint8_t *key;       /* ROUTE_WHY_NAME: what matched, {length, bytes}; else NULL */
 	/* For the functions below. */
 	struct policy_list services;
 	struct addr client;

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* Parts of `sluice-rules explain`. */
+#ifndef SLUICE_RULES_EXPLAIN_H
+#define SLUICE_RULES_EXPLAIN_H
+
+#include "rules/ask.h"
+#include "rules/policy.h"
+
+#define EXPLAIN_REFUSED 1
+#define EXPLAIN_LABEL   "%-9s "
+
+/* Each prints the answer to a question of its kind. Returns 0 or EXPLAIN_REFUSED. */
+int explain_udp(const struct policy *p, const struct ask *a);
+int explain_dns(const struct policy *p, const struct ask *a);
+
+/* ", from 192.0.2.1", if it was said who asks. */
+void explain_print_from(const struct ask *a);
+/* The reason; and what to say besides, if it depends on who asks and that was not said. */
+void explain_print_reason(const struct ask *a, enum route_reason reason);
+/* A host key as it is written, after some text. */
+void explain_print_key(const char *before, const uint8_t *key);
+
+#endif
