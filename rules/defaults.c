@@ -13,6 +13,7 @@
 /* Sections that there are none of by default, as comments. */
 static const char more[] =
 	"\n"
+	"; A service without clients serves all; auto-address is yes where it can be.\n"
 	"; In each [service NAME]:\n"
 	";resolution    = none\n"
 	";location      = external\n"

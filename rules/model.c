@@ -61,7 +61,9 @@ void model_init(struct model *m)
 		.namespace_ = "default",
 		.node = "mesh",
 		.access_log = "/dev/stdout",
-		.capture = {.tamper = POLICY_TAMPER_REPAIR, .udp_flows = MODEL_UDP_FLOWS},
+		.capture = {.dns = POLICY_CAPTURE,
+			    .tamper = POLICY_TAMPER_REPAIR,
+			    .udp_flows = MODEL_UDP_FLOWS},
 	};
 	*model_push(&m->capture.ports) = (struct model_range){.first = 1, .last = UINT16_MAX};
 }

@@ -122,12 +122,12 @@ class Bench:
         return self.path(name)
 
     def policy(self, name="policy.slp", method="redirect", sequence=42, log="off", services=SERVICE, title="plant-7", extra="",
-               capture=""):
+               dns="reject", capture=""):
         """Compile a policy; returns its path. An old file is replaced in one step, as an update does."""
         source = self.path("policy.ini")
         with open(source, "w", encoding="utf-8") as file:
             file.write(f"[policy]\nname = {title}\nsequence = {sequence}\naccess-log = {log}\n{extra}\n"
-                       f"[capture]\nmethod = {method}\n{capture}\n{services}")
+                       f"[capture]\nmethod = {method}\ndns = {dns}\n{capture}\n{services}")
         path = self.path(name)
         done = self.lab.run([self.program("rules"), "compile", "-o", f"{path}.new", source])
         assert done.returncode == 0, done.stderr

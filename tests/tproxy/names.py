@@ -52,7 +52,7 @@ def client(bench):
 
 
 def start(bench, server, services=WEB, dns="capture", **options):
-    bench.policy(services=f"dns = {dns}\n{services}", extra="nameservers = 127.0.0.1", **options)
+    bench.policy(services=services, dns=dns, extra="nameservers = 127.0.0.1", **options)
     return bench.start("--nameserver-port", str(server.getsockname()[1]))
 
 
@@ -75,11 +75,11 @@ def test_a_reload_switches_it_on_and_off(bench):
         proxy = start(bench, server, dns="reject")
         sock.send(question("a.test"))
         until(lambda: bench.stats()["dns_stray_total"] == "1", "a datagram that is none of ours")
-        bench.policy(services="dns = capture\n" + WEB, extra="nameservers = 127.0.0.1", sequence=43)
+        bench.policy(services=WEB, dns="capture", extra="nameservers = 127.0.0.1", sequence=43)
         bench.ctl("reload")
         sock.send(question("b.test", ident=8))
         assert sock.recv(600)[:2] == b"\0\x08"
-        bench.policy(services="dns = reject\n" + WEB, extra="nameservers = 127.0.0.1", sequence=44)
+        bench.policy(services=WEB, extra="nameservers = 127.0.0.1", sequence=44)
         bench.ctl("reload")
         sock.send(question("b.test"))
         until(lambda: bench.stats()["dns_stray_total"] == "2", "another")
@@ -104,7 +104,7 @@ def test_what_the_holder_is_told(bench):
         os.chmod(bench.path("hold.sock"), 0o666)
         listener.listen(4)
         listener.settimeout(10)
-        bench.policy(services="dns = capture\n" + CLOCK.replace("a.test", "*.test").replace("= dns", "= dynamic-dns"),
+        bench.policy(services=CLOCK.replace("a.test", "*.test").replace("= dns", "= dynamic-dns"), dns="capture",
                      extra="nameservers = 127.0.0.1")
         proxy = bench.start("--nameserver-port", str(server.getsockname()[1]), "--state", bench.dir)
         sock.send(question("x.test"))
@@ -130,7 +130,7 @@ def test_port_53_needs_a_capability(bench):
     with open("/proc/sys/net/ipv4/ip_unprivileged_port_start", encoding="ascii") as file:
         if int(file.read()) <= 53:
             raise Skip("any user may bind to port 53 here")
-    bench.policy(method="tproxy", services="dns = capture\n" + WEB)
+    bench.policy(method="tproxy", services=WEB, dns="capture")
     weak = ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--inh-caps=+net_raw,+net_admin",
             "--ambient-caps=+net_raw,+net_admin", "--"]
     bench.refused(77, "bind to port 53: .*CAP_NET_BIND_SERVICE", "--admin", "none", prefix=weak)

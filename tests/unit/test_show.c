@@ -184,7 +184,7 @@ static void test_defaults(void **state)
 				  "udp                = reject\n"
 				  "udp-flows          = 128\n"
 				  "other              = reject\n"
-				  "dns                = reject\n"
+				  "dns                = capture\n"
 				  "tamper             = repair\n");
 	free(text);
 	free(bytes);
