@@ -13,6 +13,7 @@ from lab.nameserver import A, AAAA, HTTPS, SVCB, address, alias, labels, paramet
 
 ALPN, PORT = parameter(1, b"\2h2"), parameter(3, struct.pack(">H", 8443))
 REFUSED = (ConnectionRefusedError, PermissionError)
+GREETING = "libcoap"  # in what the server of that library has at /
 ECH = parameter(5, b"\0\4\xfe\x0d\0\0")
 
 
@@ -298,6 +299,34 @@ def clock_answers(run, name):
             return sock.recv(100)
         except OSError:
             return None
+
+
+def things(run):
+    """CoAP, and CoAP over DTLS, with a client that has only the name; another port of the server is closed."""
+    need("coap-server-openssl")
+    say(run, "thing.test", address("thing.test", real(run, "thing.test")))
+    say(run, "thing.test", kind_of=AAAA if run.family == V4 else A)
+    secret = "-k gh1234 -u gate"
+    server = ["coap-server-openssl", "-A", real(run, "thing.test"), "-k", "gh1234", "-h", "gate", "-d", "1"]
+    run.world.services["thing.test", run.family] = run.internet.space.spawn(
+        f"{run.internet.name}/coap-{run.family}", server)
+
+    def ask(url, seconds=5):
+        return run.command(f"coap-client-openssl -B {seconds} {secret} -m get {url}", seconds=seconds + 5)
+
+    until(lambda: GREETING in run.internet.space.run(
+        ["coap-client-openssl", "-B", "1", "-m", "get", f"coap://{literal(run, 'thing.test')}/"]).stdout,
+        "the CoAP server to serve")
+    for url in ("coap://thing.test/", "coaps://thing.test/"):
+        done = ask(url)
+        run.expect(GREETING in done.stdout, f"{url}: {done}")
+    done = ask("coap://thing.test:5685/", 2)
+    run.expect("Operation not permitted" in done.stderr, f"port 5685: {done}")
+
+
+def literal(run, name):
+    """An address as it stands in a URI."""
+    return real(run, name) if run.family == V4 else f"[{real(run, name)}]"
 
 
 def others(run):
