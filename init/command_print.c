@@ -26,9 +26,6 @@ int command_print(const struct options *o)
 	code = session_begin(s, o, false);
 	if (code != 0)
 		return code;
-	unfit = form == 0 ? NULL : print_iptables_unfit(&s->ruleset);
-	if (unfit != NULL)
-		return message(EX_UNAVAILABLE, "print: %s: iptables text cannot say it", unfit);
 	unfit = print_unfit(&s->ruleset);
 	if (unfit != NULL)
 		return message(EX_DATAERR, "print: interface %s: not a name that can be written",
@@ -39,6 +36,6 @@ int command_print(const struct options *o)
 	if (form == 0)
 		print_nft(&s->ruleset);
 	else
-		print_iptables(&s->ruleset, form == 1);
+		print_iptables(stdout, &s->ruleset, form == 1);
 	return 0;
 }

@@ -1,215 +1,266 @@
 /* SPDX-License-Identifier: MIT */
 /* The rules as text for iptables-restore and ip6tables-restore. */
-#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "init/iptables.h"
 #include "init/print.h"
 
 /*
  * Where a chain goes. The built-in chains are shared with others, so ours are put in front, the
- * last one named first.
+ * last one named first; and `accept` is written as RETURN, so that what others say of a packet is
+ * heard as well. A chain that is called cannot tell its caller yes or no: who asks `pass` has its
+ * rules inside, and goes on in a chain of its own where they say no.
  */
-static const struct place { enum chain_id chain; const char *table, *hook, *name; } places[] = {
+static const struct place {
+	enum chain_id chain;
+	const char *table, *hook, *name;
+} places[] = {
 	{CHAIN_GUARD, "mangle", "POSTROUTING", "SLUICE_GUARD"},
 	{CHAIN_CAPTURE, "mangle", "OUTPUT", "SLUICE_CAPTURE"},
 	{CHAIN_OWN, "mangle", "OUTPUT", "SLUICE_OWN"},
+	{CHAIN_FORWARD, "mangle", "FORWARD", "SLUICE_FORWARDED"},
 	{CHAIN_DIVERT, "mangle", "PREROUTING", "SLUICE_DIVERT"},
+	{CHAIN_TURN, "mangle", "PREROUTING", "SLUICE_TURN"},
+	{CHAIN_SOURCE, "mangle", "PREROUTING", "SLUICE_SOURCE"},
 	{CHAIN_INBOUND, "mangle", "PREROUTING", "SLUICE_INBOUND"},
 	{CHAIN_CAPTURE, "nat", "OUTPUT", "SLUICE_CAPTURE"},
+	{CHAIN_TURN, "nat", "PREROUTING", "SLUICE_TURN"},
+	{CHAIN_FORWARD, "filter", "FORWARD", "SLUICE_FORWARD"},
 	{CHAIN_REFUSE, "filter", "OUTPUT", "SLUICE_REFUSE"},
 	{CHAIN_INPUT, "filter", "INPUT", "SLUICE_INPUT"},
+	{CHAIN_LOCKDOWN, "mangle", "POSTROUTING", "SLUICE_LOCKDOWN"},
 };
 enum { PLACES = sizeof(places) / sizeof(places[0]) };
-#define PASS_NAME "SLUICE_PASS"
+
+static bool is_nat(const char *table)
+{
+	return strcmp(table, "nat") == 0;
+}
+
+static bool is_mark_of_forwarded(const struct place *p)
+{
+	return p->chain == CHAIN_FORWARD && strcmp(p->table, "mangle") == 0;
+}
 
 static bool is_placed(const struct ruleset *r, const struct place *p, const char *table)
 {
 	const struct chain *chain = &r->chains[p->chain];
 
-	return chain->used && strcmp(p->table, table) == 0 &&
-		(p->chain != CHAIN_CAPTURE ||
-			(chain->type == CHAIN_NAT) == (strcmp(table, "nat") == 0));
+	if (!chain->used || strcmp(p->table, table) != 0)
+		return false;
+	if (p->chain == CHAIN_CAPTURE || p->chain == CHAIN_TURN)
+		return (chain->type == CHAIN_NAT) == is_nat(table);
+	return !is_mark_of_forwarded(p) || r->chains[CHAIN_GUARD].used;
 }
 
-static bool is_set(enum item_kind kind)
+static void name_chain(const struct iptables_writer *w, const char *suffix,
+	char out[static IPTABLES_NAME])
 {
-	return kind == ITEM_OIFNAME_IN || kind == ITEM_UID_IN || kind == ITEM_GID_IN ||
-		kind == ITEM_DPORT_IN || kind == ITEM_DADDR4_IN || kind == ITEM_DADDR6_IN ||
-		kind == ITEM_ICMPV6_IN;
+	snprintf(out, IPTABLES_NAME, "%s%s", w->name, suffix);
 }
 
-/* One element of a set stands for the set. */
-static void print_element(const struct ruleset *r, const struct item *i, const struct element *e)
+/* From here on lines are for this chain of the place. */
+static void enter(struct iptables_writer *w, const char *suffix)
 {
-	bool range = memcmp(e->first, e->last, sizeof(e->first)) != 0;
-	char text[SET_TEXT], *dash;
-
-	set_format(r->sets[i->value].key, e, text);
-	dash = strchr(text, '-');
-	switch (i->kind) {
-	case ITEM_OIFNAME_IN: printf(" -o %s", text); break;
-	case ITEM_UID_IN: printf(" -m owner --uid-owner %s", text); break;
-	case ITEM_GID_IN: printf(" -m owner --gid-owner %s", text); break;
-	case ITEM_ICMPV6_IN: printf(" -p ipv6-icmp -m icmp6 --icmpv6-type %s", text); break;
-	case ITEM_DPORT_IN:
-		if (range && dash != NULL)
-			*dash = ':';
-		printf(" --dport %s", text);
-		break;
-	default: /* addresses */
-		printf(dash != NULL ? " -m iprange --dst-range %s" : " -d %s", text);
-		break;
-	}
+	name_chain(w, suffix, w->chain);
+	if (w->declare)
+		fprintf(w->out, ":%s - [0:0]\n", w->chain);
 }
 
-static void print_match(const struct item *i)
+/* What matches nothing before goes to another chain of the place. */
+static void put_go(const struct iptables_writer *w, const char *suffix)
 {
-	const char *not = i->not ? " !" : "";
-
-	switch (i->kind) {
-	case ITEM_IIFNAME: printf("%s -i %s", not, i->text); break;
-	case ITEM_OIFNAME: printf("%s -o %s", not, i->text); break;
-	case ITEM_MARK: printf(" -m mark --mark 0x%08x", i->value); break;
-	case ITEM_UID: printf(" -m owner --uid-owner %u", i->value); break;
-	case ITEM_OWNED: printf(" -m owner --uid-owner 0-%u", RULESET_NOBODY - 1); break;
-	case ITEM_CT_MARK: printf(" -m connmark --mark 0x%08x", i->value); break;
-	case ITEM_CT_NEW: fputs(" -m conntrack --ctstate NEW", stdout); break;
-	case ITEM_CT_UNKNOWN: fputs(" -m conntrack --ctstate INVALID,UNTRACKED", stdout); break;
-	case ITEM_CT_ORIGINAL: fputs(" -m conntrack --ctdir ORIGINAL", stdout); break;
-	case ITEM_CT_REPLY: fputs(" -m conntrack --ctdir REPLY", stdout); break;
-	case ITEM_CT_DNAT: fputs(" -m conntrack --ctstate DNAT", stdout); break;
-	case ITEM_TO_LOCAL: fputs(" -m addrtype --dst-type LOCAL", stdout); break;
-	case ITEM_FROM_LOCAL: fputs(" -m addrtype --src-type LOCAL", stdout); break;
-	case ITEM_L4: printf("%s -p %s", not, i->value == IPPROTO_TCP ? "tcp" : "udp"); break;
-	case ITEM_TCP_SYN: fputs(" -m tcp --tcp-flags FIN,SYN,RST,ACK SYN", stdout); break;
-	case ITEM_DPORT: printf(" --dport %u", i->value); break;
-	case ITEM_HOPLIMIT: printf(" -m hl --hl-eq %u", i->value); break;
-	case ITEM_LINK_MULTICAST: fputs(" -d ff02::/16", stdout); break;
-	default: break;
-	}
+	if (!w->declare)
+		fprintf(w->out, "-A %s -g %s%s\n", w->chain, w->name, suffix);
 }
 
-/* In mangle, `accept` must not keep a packet from our next chain of the same hook. */
-static void print_target(const struct item *i, const struct rule *rule, bool v4)
-{
-	switch (i->kind) {
-	case ITEM_SET_MARK: printf(" -j MARK --set-mark 0x%08x", i->value); break;
-	case ITEM_SET_CT_MARK: printf(" -j CONNMARK --set-mark 0x%08x", i->value); break;
-	case ITEM_TPROXY: printf(" -j TPROXY --on-port %u", i->value); break;
-	case ITEM_REDIRECT: printf(" -j REDIRECT --to-ports %u", i->value); break;
-	case ITEM_REJECT_RESET: fputs(" -j REJECT --reject-with tcp-reset", stdout); break;
-	case ITEM_REJECT_PORT:
-		printf(" -j REJECT --reject-with %s",
-			v4 ? "icmp-port-unreachable" : "icmp6-port-unreachable");
-		break;
-	case ITEM_REJECT_ADMIN:
-		printf(" -j REJECT --reject-with %s",
-			v4 ? "icmp-admin-prohibited" : "icmp6-adm-prohibited");
-		break;
-	case ITEM_ACCEPT:
-		fputs(rule->chain == CHAIN_OWN ? " -j RETURN" : " -j ACCEPT", stdout);
-		break;
-	case ITEM_RETURN: fputs(" -j RETURN", stdout); break;
-	case ITEM_JUMP: fputs(" -j " PASS_NAME, stdout); break;
-	default: fputs(" -j DROP", stdout); break;
-	}
-}
+/* ---- chains ---- */
 
-static void print_line(const struct ruleset *r, const struct rule *rule, const char *name,
-	const struct element *e, const struct item *target, bool v4)
+/* "interface is none of these: accept": those that are one go on in another chain. */
+static void put_inside(struct iptables_writer *w, const struct rule *rule)
 {
-	printf("-A %s", name);
-	for (const struct item *i = rule->item; i->kind <= ITEM_ARP; i++) {
-		if (is_set(i->kind))
-			print_element(r, i, e);
-		else if (i->kind != ITEM_L4 || !i->not || i[1].kind != ITEM_L4)
-			print_match(i);
-	}
-	printf(" -m comment --comment \"%s\"", rule->comment);
-	print_target(target, rule, v4);
-	putchar('\n');
-}
-
-/* One line for each element of its set and each statement: iptables has one target a rule. */
-static void print_rule(const struct ruleset *r, const struct rule *rule, const char *name, bool v4)
-{
-	const struct item *set = NULL, *target;
 	struct element e;
 	uint32_t at = 0;
-	bool more = true;
 
-	for (target = rule->item; target->kind <= ITEM_ARP; target++) {
-		if ((v4 && (target->kind == ITEM_DADDR6_IN || target->kind == ITEM_ICMPV6_IN)) ||
-			(!v4 && target->kind == ITEM_DADDR4_IN))
-			return;
-		if (is_set(target->kind))
-			set = target;
-		/*
-		 * Two protocols cannot be negated in one rule; at the end of a chain leaving it
-		 * does the same.
-		 */
-		if (target->kind == ITEM_L4 && target->not && target[1].kind == ITEM_L4)
-			printf("-A %s -p %s -j RETURN\n", name,
-				target->value == IPPROTO_TCP ? "tcp" : "udp");
+	while (!w->declare && set_next(w->r, rule->item[0].value, &at, &e)) {
+		fprintf(w->out, "-A %s", w->chain);
+		iptables_put_element(w, &rule->item[0], &e);
+		fprintf(w->out, " -g %s_IN\n", w->name);
 	}
-	if (set != NULL)
-		more = set_next(r, set->value, &at, &e);
-	while (more) {
-		for (const struct item *t = target; t->kind != ITEM_END; t++)
-			if (t->kind != ITEM_COUNTER &&
-				!(t->kind == ITEM_ACCEPT && t[-1].kind == ITEM_TPROXY))
-				print_line(r, rule, name, &e, t, v4);
-		more = set != NULL && set_next(r, set->value, &at, &e);
-	}
+	if (!w->declare)
+		fprintf(w->out, "-A %s -m comment --comment \"%s\" -j RETURN\n", w->chain,
+			rule->comment);
+	enter(w, "_IN");
 }
 
-static void print_chain(const struct ruleset *r, enum chain_id id, const char *name, bool v4)
+/* The chain that counts flows: what is not counted goes on with the rest of pass. */
+static void put_counter(struct iptables_writer *w)
 {
-	for (uint32_t i = 0; i < r->n_rules; i++) {
-		const struct rule *rule = &r->rules[i];
-		/* The mark for the egress hook, which iptables has not. */
-		bool pass_mark = id == CHAIN_GUARD && rule->item[0].kind == ITEM_SET_MARK;
+	put_go(w, "_REST");
+	enter(w, "_COUNT");
+	for (uint32_t i = 0; i < w->r->n_rules; i++)
+		if (w->r->rules[i].chain == CHAIN_COUNT)
+			(void)iptables_put_rule(w, &w->r->rules[i]);
+	put_go(w, "_REST");
+	enter(w, "_REST");
+}
 
-		if (rule->chain == id && !pass_mark)
-			print_rule(r, rule, name, v4);
+static bool is_counted(const struct rule *rule)
+{
+	return rule->item[0].kind == ITEM_UDP4_IN || rule->item[0].kind == ITEM_UDP6_IN;
+}
+
+/* The rules of a chain that is asked: RETURN is yes, and no goes on in _END. */
+static void put_question(struct iptables_writer *w, enum chain_id chain)
+{
+	unsigned counted = 0;
+
+	name_chain(w, "_END", w->otherwise);
+	for (uint32_t i = 0; i < w->r->n_rules; i++) {
+		const struct rule *rule = &w->r->rules[i];
+
+		if (rule->chain != chain)
+			continue;
+		if (counted > 0 && !is_counted(rule)) {
+			put_counter(w);
+			counted = 0;
+		}
+		if (is_counted(rule))
+			counted += iptables_put_rule(w, rule);
+		else
+			(void)iptables_put_rule(w, rule);
+	}
+	if (counted > 0)
+		put_counter(w);
+	w->otherwise[0] = '\0';
+	put_go(w, "_END");
+	enter(w, "_END");
+}
+
+/*
+ * The guard's mark for the egress hook, which iptables has not, tells here what was forwarded: the
+ * interface that a packet came by is not known in postrouting.
+ */
+static void put_mark(struct iptables_writer *w, const struct rule *rule)
+{
+	if (!w->r->chains[CHAIN_FORWARD].used)
+		return;
+	w->marks = rule;
+	if (!w->declare)
+		fprintf(w->out, "-A %s -m mark --mark 0x%x -m comment --comment \"forwarded\" "
+			"-g %s_PAST\n", w->chain, rule->item[0].value, w->name);
+}
+
+/* What nobody may learn from a packet socket is taken off, whatever the interface. */
+static void put_secret(struct iptables_writer *w, const struct rule *rule)
+{
+	struct rule any = *rule;
+
+	memmove(any.item, any.item + 1, sizeof(any.item) - sizeof(any.item[0]));
+	(void)iptables_put_rule(w, &any);
+}
+
+static void put_any(struct iptables_writer *w, const struct rule *rule)
+{
+	const struct item *i = rule->item;
+
+	if (i[0].kind == ITEM_JUMP)
+		put_question(w, i[0].value);
+	else if (i[0].kind == ITEM_IIFNAME_IN && i[0].not && i[1].kind == ITEM_ACCEPT)
+		put_inside(w, rule);
+	else if (rule->chain == CHAIN_GUARD && i[0].kind == ITEM_SET_MARK)
+		put_mark(w, rule);
+	else if (rule->chain == CHAIN_GUARD && i[1].kind == ITEM_MARK)
+		put_secret(w, rule);
+	else if (i[0].kind != ITEM_FORWARDED)
+		(void)iptables_put_rule(w, rule);
+}
+
+/* Chains that rules before lead to. */
+static void put_annexes(struct iptables_writer *w)
+{
+	struct element e;
+	uint32_t at = 0;
+
+	if (w->marks != NULL) {
+		enter(w, "_PAST");
+		if (!w->declare)
+			fprintf(w->out, "-A %s -j MARK --set-xmark 0x0/0xffffffff\n", w->chain);
+	}
+	if (w->outside == NULL)
+		return;
+	enter(w, "_OUT");
+	while (!w->declare && set_next(w->r, SET_INTERFACES, &at, &e)) {
+		const struct item inside = {.kind = ITEM_IIFNAME_IN, .value = SET_INTERFACES};
+
+		fprintf(w->out, "-A %s", w->chain);
+		iptables_put_element(w, &inside, &e);
+		fputs(" -j RETURN\n", w->out);
+	}
+	if (!w->declare)
+		fprintf(w->out, "-A %s -m comment --comment \"%s\" -j DROP\n", w->chain,
+			w->outside->comment);
+}
+
+/* mangle FORWARD: see put_mark(). */
+static void put_forwarded(struct iptables_writer *w)
+{
+	for (uint32_t i = 0; i < w->r->n_rules && !w->declare; i++) {
+		const struct rule *rule = &w->r->rules[i];
+
+		if (rule->chain == CHAIN_GUARD && rule->item[0].kind == ITEM_SET_MARK)
+			fprintf(w->out, "-A %s -j MARK --set-xmark 0x%x/0xffffffff\n", w->chain,
+				rule->item[0].value);
 	}
 }
 
-static void print_table(const struct ruleset *r, const char *table, bool v4)
+static void put_chain(struct iptables_writer *w, const struct place *p)
+{
+	w->hook = p->hook;
+	w->name = p->name;
+	w->outside = w->marks = NULL;
+	enter(w, "");
+	if (is_mark_of_forwarded(p)) {
+		put_forwarded(w);
+		return;
+	}
+	for (uint32_t i = 0; i < w->r->n_rules; i++)
+		if (w->r->rules[i].chain == p->chain)
+			put_any(w, &w->r->rules[i]);
+	put_annexes(w);
+}
+
+static void put_table(struct iptables_writer *w, const char *table)
 {
 	bool any = false;
 
 	for (int i = 0; i < PLACES; i++)
-		any |= is_placed(r, &places[i], table);
+		any |= is_placed(w->r, &places[i], table);
 	if (!any)
 		return;
-	printf("*%s\n:" PASS_NAME " - [0:0]\n", table);
+	fprintf(w->out, "*%s\n", table);
+	for (int pass = 0; pass < 2; pass++) {
+		w->declare = pass == 0;
+		for (int i = 0; i < PLACES; i++)
+			if (is_placed(w->r, &places[i], table))
+				put_chain(w, &places[i]);
+	}
 	for (int i = 0; i < PLACES; i++)
-		if (is_placed(r, &places[i], table))
-			printf(":%s - [0:0]\n", places[i].name);
-	print_chain(r, CHAIN_PASS, PASS_NAME, v4);
-	for (int i = 0; i < PLACES; i++)
-		if (is_placed(r, &places[i], table))
-			print_chain(r, places[i].chain, places[i].name, v4);
-	for (int i = 0; i < PLACES; i++)
-		if (is_placed(r, &places[i], table))
-			printf("-I %s -j %s\n", places[i].hook, places[i].name);
-	puts("COMMIT");
+		if (is_placed(w->r, &places[i], table))
+			fprintf(w->out, "-I %s -j %s\n", places[i].hook, places[i].name);
+	fputs("COMMIT\n", w->out);
 }
 
-const char *print_iptables_unfit(const struct ruleset *r)
+void print_iptables(FILE *out, const struct ruleset *r, bool v4)
 {
-	if (r->capture.scope != POLICY_SCOPE_POD)
-		return "scope = router";
-	return r->has_udp ? "services with UDP ports" : NULL;
-}
+	struct iptables_writer w = {.out = out, .r = r, .v4 = v4};
 
-void print_iptables(const struct ruleset *r, bool v4)
-{
-	puts("# Packet sockets are not watched: iptables has no egress hook.");
-	puts("# Loaded twice, the jumps are there twice.");
-	print_table(r, "mangle", v4);
-	print_table(r, "nat", v4);
-	print_table(r, "filter", v4);
+	fputs("# Packet sockets are not watched: iptables has no egress hook.\n"
+	      "# Loaded twice, the jumps are there twice.\n", out);
+	if (r->has_udp)
+		fputs("# UDP services pass by the addresses that the policy lists.\n", out);
+	put_table(&w, "mangle");
+	put_table(&w, "nat");
+	put_table(&w, "filter");
 }
