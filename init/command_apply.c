@@ -35,8 +35,11 @@ int command_remove(const struct options *o)
 {
 	struct session *s = &session;
 	struct present p = {0};
-	int code = session_open(s, true);
+	int code;
 
+	if (state_has_iptables(o->state))
+		return command_iptables_remove(o);
+	code = session_open(s, true);
 	s->state.dir = o->state;
 	if (code == 0)
 		code = session_read(s, &p);

@@ -18,13 +18,18 @@ int command_check(const struct options *o)
 	struct present p = {0};
 	unsigned wanted, wrong;
 	bool different = false;
-	int code = session_begin(s, o, true);
+	int code;
 
+	code = session_begin(s, o, true);
 	if (code != 0)
 		return code;
 	wanted = session_routes(s);
 	if (!s->state.kept) {
 		printf("state: %s/" CAPTURE_MARK_FILE ": missing, or not the proxy's\n", o->state);
+		different = true;
+	}
+	if (state_has_iptables(o->state)) {
+		puts("the rules of the iptables backend are there as well");
 		different = true;
 	}
 	code = session_compare(s, &p, say);

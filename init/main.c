@@ -16,7 +16,7 @@ int main(int argc, char *argv[])
 	int code = option_parse(&o, &command, argc, argv);
 
 	if (code < 0)
-		code = command->function(&o);
+		code = (o.iptables ? command->iptables : command->function)(&o);
 	if (fflush(stdout) != 0)
 		return message(EX_IOERR, "standard output: %s", strerror(errno));
 	return code;

@@ -13,7 +13,9 @@
 #include "init/message.h"
 #include "rules/capture.h"
 
-enum { OPTION_EGRESS = 256, OPTION_MARK, OPTION_OWNER, OPTION_PLACE, OPTION_VERSION };
+enum {
+	OPTION_EGRESS = 256, OPTION_BACKEND, OPTION_MARK, OPTION_OWNER, OPTION_PLACE, OPTION_VERSION,
+};
 
 static const struct option long_options[] = {
 	{"policy", required_argument, NULL, 'p'},
@@ -21,6 +23,7 @@ static const struct option long_options[] = {
 	{"uid", required_argument, NULL, 'u'},
 	{"gid", required_argument, NULL, 'g'},
 	{"port", required_argument, NULL, 'P'},
+	{"backend", required_argument, NULL, OPTION_BACKEND},
 	{"no-egress-hook", no_argument, NULL, OPTION_EGRESS},
 	{"no-owner", no_argument, NULL, OPTION_OWNER},
 	{"in-place", no_argument, NULL, OPTION_PLACE},
@@ -41,6 +44,7 @@ static int usage(FILE *out)
 	        "  --state DIR        where the proxy finds its mark (" CONFIG_STATE_DIR ")\n"
 	        "  --uid N, --gid N   the proxy's user and group (%d, %d)\n"
 	        "  --port N           the proxy's port (%d)\n"
+	        "  --backend NAME     nft (the default) or iptables\n"
 	        "  --no-egress-hook   apply, check, print: leave packet sockets unwatched\n"
 	        "  --no-owner         hold: watch the tables, but leave them open to others\n"
 	        "  --in-place         verify: the rules in force, with what harms nobody\n"
@@ -77,6 +81,14 @@ static int read_mark(struct options *o, const char *text)
 	return code;
 }
 
+static int read_backend(struct options *o, const char *text)
+{
+	o->iptables = strcmp(text, "iptables") == 0;
+	if (!o->iptables && strcmp(text, "nft") != 0)
+		return message(EX_USAGE, "--backend: %s: not nft or iptables", text);
+	return 0;
+}
+
 /* Sets one option. 0, or EX_USAGE after a message. */
 static int take_option(struct options *o, int option)
 {
@@ -92,6 +104,7 @@ static int take_option(struct options *o, int option)
 		code = number("port", optarg, 10, 1, UINT16_MAX, &v);
 		o->port = code == 0 ? (uint16_t)v : 0;
 		return code;
+	case OPTION_BACKEND: return read_backend(o, optarg);
 	case OPTION_EGRESS: o->egress_hook = false; return 0;
 	case OPTION_OWNER: o->owner = false; return 0;
 	case OPTION_PLACE: o->in_place = true; return 0;
@@ -128,6 +141,8 @@ int option_parse(struct options *o, const struct command **command, int argc, ch
 	*command = optind < argc ? find_command(argv[optind++]) : &commands[0];
 	if (*command == NULL)
 		return message(EX_USAGE, "%s: unknown command", argv[optind - 1]);
+	if (o->iptables && (*command)->iptables == NULL)
+		return message(EX_USAGE, "%s: works with --backend nft only", (*command)->name);
 	if ((*command)->function == command_print && optind < argc)
 		o->form = argv[optind++];
 	if ((*command)->function == command_hold && optind < argc) {

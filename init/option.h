@@ -14,6 +14,7 @@ struct options {
 	uint32_t uid, gid, mark;
 	uint16_t port;
 	bool has_mark, egress_hook, owner, in_place;
+	bool iptables; /* the backend; else nft */
 };
 
 /*

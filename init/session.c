@@ -11,6 +11,7 @@
 #include "init/message.h"
 #include "init/nft.h"
 #include "init/route.h"
+#include "init/xtables.h"
 #include "rules/capture.h"
 
 enum { APPLY_TRIES = 5 };
@@ -198,6 +199,18 @@ static int apply_tables(struct session *s, struct present *p, uint32_t flags)
 	return message(EX_TEMPFAIL, "nf_tables: somebody else keeps changing our tables");
 }
 
+/* The rules of the other backend go when those that take their place are there. */
+static int leave_iptables(const struct session *s)
+{
+	int code = xtables_remove();
+
+	if (code == 0)
+		code = state_forget_iptables(s->state.dir);
+	if (code == 0)
+		(void)message(0, "the iptables rules are replaced by nftables rules");
+	return code;
+}
+
 /* The routes come before the rules that need them; without those rules they do nothing. */
 int session_apply(struct session *s, struct present *p, uint32_t flags)
 {
@@ -207,6 +220,8 @@ int session_apply(struct session *s, struct present *p, uint32_t flags)
 
 	if (code == 0)
 		code = apply_tables(s, p, flags);
+	if (code == 0 && state_has_iptables(s->state.dir))
+		code = leave_iptables(s);
 	if (code == 0)
 		return route_delete(&s->route, p->ours & ~wanted);
 	(void)route_delete(&s->route, missing);

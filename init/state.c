@@ -86,14 +86,70 @@ int state_write(struct state *s)
 	return 0;
 }
 
-int state_remove(const char *dir)
+/* Opens the directory: -1 with *code set if there is none (0) or it cannot be (a message). */
+static int open_directory(const char *dir, int *code)
 {
-	int at = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), code = 0;
+	int at = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	*code = at >= 0 || errno == ENOENT ? 0
+					   : message(EX_IOERR, "%s: %s", dir, strerror(errno));
+	return at;
+}
+
+static int delete_file(int at, const char *dir, const char *name)
+{
+	if (unlinkat(at, name, 0) != 0 && errno != ENOENT)
+		return message(EX_IOERR, "%s/%s: %s", dir, name, strerror(errno));
+	return 0;
+}
+
+int state_note_iptables(const char *dir)
+{
+	int code, at = open_directory(dir, &code), fd;
 
 	if (at < 0)
-		return errno == ENOENT ? 0 : message(EX_IOERR, "%s: %s", dir, strerror(errno));
-	if (unlinkat(at, CAPTURE_MARK_FILE, 0) != 0 && errno != ENOENT)
-		code = message(EX_IOERR, "%s/" CAPTURE_MARK_FILE ": %s", dir, strerror(errno));
+		return code;
+	fd = openat(at, STATE_IPTABLES_FILE, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0444);
+	if (fd < 0)
+		code = message(EX_CANTCREAT, "%s/" STATE_IPTABLES_FILE ": %s", dir,
+			strerror(errno));
+	else
+		(void)close(fd);
+	(void)close(at);
+	return code;
+}
+
+int state_forget_iptables(const char *dir)
+{
+	int code, at = open_directory(dir, &code);
+
+	if (at < 0)
+		return code;
+	code = delete_file(at, dir, STATE_IPTABLES_FILE);
+	(void)close(at);
+	return code;
+}
+
+bool state_has_iptables(const char *dir)
+{
+	int at = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+	bool has = at >= 0 && fstatat(at, STATE_IPTABLES_FILE, &st, AT_SYMLINK_NOFOLLOW) == 0;
+
+	if (at >= 0)
+		(void)close(at);
+	return has;
+}
+
+int state_remove(const char *dir)
+{
+	int code, at = open_directory(dir, &code);
+
+	if (at < 0)
+		return code;
+	code = delete_file(at, dir, CAPTURE_MARK_FILE);
+	if (code == 0)
+		code = delete_file(at, dir, STATE_IPTABLES_FILE);
 	(void)close(at);
 	return code;
 }

@@ -9,6 +9,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* There is one while rules of the iptables backend may be installed. */
+#define STATE_IPTABLES_FILE "iptables"
+
 struct state {
 	const char *dir;
 	uint32_t uid, gid; /* the proxy's */
@@ -28,7 +31,11 @@ int state_lock(struct state *s);
 void state_unlock(struct state *s);
 /* Writes the secret. The same. */
 int state_write(struct state *s);
-/* Deletes the file; that there is none is no error. The same. */
+/* Notes, or forgets, that rules of the iptables backend may be installed. The same. */
+int state_note_iptables(const char *dir);
+int state_forget_iptables(const char *dir);
+bool state_has_iptables(const char *dir);
+/* Deletes the files; that there are none is no error. The same. */
 int state_remove(const char *dir);
 
 /* A secret: see rules/capture.h. 0, or -1 with errno. */

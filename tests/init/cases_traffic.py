@@ -4,7 +4,6 @@ import contextlib
 import ctypes
 import errno
 import os
-import re
 import select
 import socket
 import struct
@@ -195,32 +194,6 @@ def copy(source, sink):
         sink.sendall(chunk)
     with contextlib.suppress(OSError):
         sink.shutdown(socket.SHUT_WR)
-
-
-@case(*METHODS)
-def iptables_contain(suite, method):
-    """The iptables text does what the rules do, but for packet sockets"""
-    pair = suite.pair(method)
-    for form in ("iptables", "ip6tables"):
-        text = pair.init("print", form).stdout
-        pair.node.must([f"{form}-restore", "--noflush"], stdin=text)
-        for line in re.findall(r"^#   ip (.*)$", text, re.M):
-            pair.node.must(["ip", *line.split()])
-    leaks = []
-    with Proxy(pair, method) as proxy:
-        pair.watch.fence()
-        for number, (name, send) in enumerate(probe.PROBES):
-            tag = f"<probe-{number:03d}>".encode()
-            send(pair, tag)
-            leaks += [f"{name}: {frame.hex()}" for frame in pair.watch.leaks(tag) if "packet socket" not in name]
-        while not proxy.nothing():
-            proxy.take()[1].close()
-        for family in (4, 6):
-            with client(pair, family, FAR[family], 443):
-                destination, up = proxy.take()
-                up.close()
-                same(destination, (FAR[family], 443), "destination")
-    same(leaks, [], "leaks")
 
 
 @case(*METHODS)

@@ -7,6 +7,7 @@ import shutil
 import socket
 import time
 
+from board import board, on_board
 from lab.base import Late
 from lab.space import LIBC, Space
 
@@ -44,6 +45,9 @@ def as_group(gid):
 
 class Pair:
     """`node` is what sluice-init contains, `outside` the rest of the world; both have one eth0."""
+
+    backend = "nft"  # see board.py
+    board = None     # the directory of programs, if it is not the backend's own
 
     def __init__(self, lab, programs, name=""):
         self.lab = lab
@@ -84,7 +88,10 @@ class Pair:
 
     def command(self, *args):
         policy = ["--policy", self.policy] if self.policy else []
-        return [os.path.join(self.programs, "sluice-init"), *args, *policy, "--state", self.state]
+        command = [os.path.join(self.programs, "sluice-init"), *args, *policy, "--state", self.state]
+        if self.backend == "nft" or args[:1] == ("print",):
+            return command
+        return on_board(self.board or board(self.lab, self.backend), [*command, "--backend", "iptables"])
 
     def init(self, *args, **options):
         return self.node.run(self.command(*args), **options)

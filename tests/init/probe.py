@@ -214,3 +214,9 @@ PROBES = [
     ("a tunnel in unicast neighbour discovery", lambda p, t: neighbour(p, t, FAR[6])),
     ("the same with hop limit 1", lambda p, t: neighbour(p, t, OUTSIDE[6], hops=1)),
 ]
+EVERY = list(PROBES)
+
+
+def keep_to(backend):
+    """PROBES are those that a backend stops: iptables has nothing that sees packet sockets."""
+    PROBES[:] = [probed for probed in EVERY if backend == "nft" or not probed[0].startswith("packet socket")]

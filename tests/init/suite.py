@@ -10,6 +10,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 GOLDEN = os.path.join(HERE, "golden")
 PLAIN = {"tproxy": "method = tproxy", "redirect": "method = redirect"}
 METHODS = tuple(PLAIN)
+ACCEPT = "accept = packet-sockets"  # what iptables cannot watch
 CASES = []
 
 
@@ -33,13 +34,15 @@ class Suite:
         self.update = update
         self.pairs = []
         self.compiled = {}
+        self.backend = "nft"
 
-    def pair(self, policy=None, name=""):
+    def pair(self, policy=None, name="", backend=None):
         """A fresh pair; with the golden policy of that name ready for sluice-init."""
         pair = Pair(self.lab, self.programs, name)
+        pair.backend = backend or self.backend
         self.pairs.append(pair)
         if policy is not None:
-            pair.use(self.golden(policy))
+            pair.use(self.golden(policy, backend))
         return pair
 
     def router(self, policy=None):
@@ -55,9 +58,14 @@ class Suite:
         while self.pairs:
             self.pairs.pop().close()
 
-    def golden(self, name):
-        """The compiled policy of golden/NAME.ini."""
-        return self._compile(name, os.path.join(GOLDEN, f"{name}.ini"))
+    def golden(self, name, backend=None):
+        """The compiled policy of golden/NAME.ini; for iptables one that accepts what iptables cannot do."""
+        source = os.path.join(GOLDEN, f"{name}.ini")
+        if (backend or self.backend) == "nft":
+            return self._compile(name, source)
+        with open(source, encoding="utf-8") as file:
+            text = file.read().replace("[capture]", f"[capture]\n{ACCEPT}")
+        return self._compile(f"accept-{name}", self.lab.write(f"accept-{name}.ini", text))
 
     def policy(self, *capture, services=()):
         """One made of lines of a [capture] section, and of [service] sections, a list of lines each."""
@@ -65,6 +73,8 @@ class Suite:
         text += "".join(f"{line}\n" for line in capture)
         if not any(line.startswith("dns") for line in capture):
             text += "dns = reject\n"
+        if self.backend != "nft":
+            text += f"{ACCEPT}\n"
         for number, lines in enumerate(services):
             text += f"[service s{number}]\nhosts = s{number}.example\n" + "".join(f"{line}\n" for line in lines)
         name = f"made-{len(self.compiled)}"
