@@ -39,6 +39,7 @@
 #define RULESET_CT_OWN     0x736c7501u /* flows of the proxy and of exempt users and groups */
 #define RULESET_CT_INBOUND 0x736c7502u /* flows that were opened from outside */
 #define RULESET_CT_UDP     0x736c7503u /* flows to UDP services that were counted */
+#define RULESET_CT_TOO_MANY 0x736c7504u /* one of them too many */
 
 #define RULESET_NOBODY   UINT32_MAX /* (uid_t)-1: no socket has this owner */
 #define RULESET_NO_REALM UINT32_MAX /* a realm is a byte or two */

@@ -82,12 +82,15 @@ static void add_pass_udp(struct ruleset *r)
 			ADD(r, CHAIN_PASS, "UDP services", match, WITH(JUMP, CHAIN_COUNT));
 	}
 	ADD(r, CHAIN_COUNT, "counted already", WITH(CT_MARK, RULESET_CT_UDP), JUST(ACCEPT));
+	ADD(r, CHAIN_COUNT, "one too many", WITH(CT_MARK, RULESET_CT_TOO_MANY), JUST(RETURN));
 	ADD(r, CHAIN_COUNT, "no more than udp-flows of a client",
 		WITH(COUNT_FLOWS4, r->capture.udp_flows), WITH(SET_CT_MARK, RULESET_CT_UDP),
 		JUST(ACCEPT));
 	ADD(r, CHAIN_COUNT, "no more than udp-flows of a client",
 		WITH(COUNT_FLOWS6, r->capture.udp_flows), WITH(SET_CT_MARK, RULESET_CT_UDP),
 		JUST(ACCEPT));
+	ADD(r, CHAIN_COUNT, "one too many: whoever asks next need not count",
+		WITH(SET_CT_MARK, RULESET_CT_TOO_MANY));
 }
 
 void ruleset_add_pass(struct ruleset *r)
