@@ -11,6 +11,7 @@
 #include "init/print.h"
 #include "init/route.h"
 #include "init/session.h"
+#include "init/udp.h"
 #include "init/xtables.h"
 #include "rules/capture.h"
 
@@ -37,7 +38,7 @@ static int read_rest(struct session *s, struct present *p)
 /* The rules that there should be, if these programs can do them. */
 static int begin(struct session *s, const struct options *o, struct present *p)
 {
-	const char *why;
+	const char *why, *service;
 	int code = session_begin(s, o, false);
 
 	if (code != 0)
@@ -47,6 +48,11 @@ static int begin(struct session *s, const struct options *o, struct present *p)
 		why = "interfaces: a name that iptables cannot read";
 	if (why != NULL)
 		return message(EX_CONFIG, "policy: %s: [capture] %s", o->policy, why);
+	service = udp_learned_service(s->ruleset.policy);
+	if (service != NULL)
+		return message(EX_CONFIG, "policy: %s: service %s: UDP addresses that names resolve to "
+			"cannot be opened with iptables: give it addresses, with resolution = "
+			"none or static", o->policy, service);
 	return read_rest(s, p);
 }
 

@@ -55,6 +55,18 @@ bool udp_is_used(const struct policy *p)
 	return false;
 }
 
+const char *udp_learned_service(const struct policy *p)
+{
+	for (uint32_t i = 0; i < p->n[FORMAT_SERVICES]; i++) {
+		struct policy_service s;
+
+		policy_service(p, i, &s);
+		if (has_udp(p, &s) && policy_service_goes_by_name(&s))
+			return s.name;
+	}
+	return NULL;
+}
+
 static bool is_family(const struct cidr *c, bool v4)
 {
 	return (addr_is_v4(&c->addr) && c->bits >= 96) == v4;

@@ -170,14 +170,6 @@ bool lookup_address(const struct policy *p, const struct lookup *l, struct looku
 	return false;
 }
 
-/* Whether the service's UDP goes to what its names resolve to. */
-static bool goes_by_name(const struct policy_service *s)
-{
-	return s->cidrs.n == 0 && s->endpoints.n == 0 &&
-	       (s->resolution == POLICY_DNS || s->resolution == POLICY_DNS_ROUND_ROBIN ||
-		s->resolution == POLICY_DYNAMIC_DNS);
-}
-
 bool lookup_udp(const struct policy *p, const struct lookup *l, struct lookup_cursor *at,
 		uint32_t *service, uint16_t *port)
 {
@@ -190,7 +182,7 @@ bool lookup_udp(const struct policy *p, const struct lookup *l, struct lookup_cu
 		if (!policy_service_serves(p, *service, &l->client))
 			continue;
 		policy_service(p, *service, &s);
-		while (goes_by_name(&s) && at->item < s.ports.n) {
+		while (policy_service_goes_by_name(&s) && at->item < s.ports.n) {
 			struct policy_port record;
 
 			policy_port(p, s.ports.first + at->item++, &record);

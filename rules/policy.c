@@ -411,6 +411,12 @@ int64_t policy_service_port(const struct policy *p, uint32_t service, uint16_t n
 	return port->number == number && port->protocol != POLICY_PROTO_UDP ? (int64_t)low : -1;
 }
 
+bool policy_service_goes_by_name(const struct policy_service *s)
+{
+	return s->cidrs.n == 0 && s->endpoints.n == 0 && s->resolution != POLICY_NONE &&
+	       s->resolution != POLICY_STATIC;
+}
+
 bool policy_service_serves(const struct policy *p, uint32_t service, const struct addr *client)
 {
 	struct policy_run clients =

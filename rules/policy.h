@@ -152,6 +152,8 @@ struct policy_port_info policy_find_port(const struct policy *p, uint16_t port);
 int64_t policy_service_port(const struct policy *p, uint32_t service, uint16_t number,
                             struct policy_port *port);
 
+/* Whether its addresses are what its names resolve to, and it has none of its own. */
+bool policy_service_goes_by_name(const struct policy_service *s);
 /* Whether a source address may use the service. */
 bool policy_service_serves(const struct policy *p, uint32_t service, const struct addr *client);
 

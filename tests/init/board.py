@@ -3,7 +3,8 @@
 import os
 import shutil
 
-BACKENDS = ("nft", "legacy", "iptables-nft")  # of the last two sluice-init sees the programs only
+CHECKED = ("nft", "legacy")
+BACKENDS = (*CHECKED, "iptables-nft")  # of the last two sluice-init sees the programs only
 MULTI = {"legacy": "xtables-legacy-multi", "iptables-nft": "xtables-nft-multi"}
 NAMES = tuple(f"{family}-{what}" for family in ("iptables", "ip6tables") for what in ("restore", "save"))
 IN_BOARD = 'mount --bind "$0" /usr/sbin && exec "$@"'

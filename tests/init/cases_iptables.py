@@ -434,6 +434,8 @@ def iptables_accepts_by_name(suite, kind):
     same(saved(pair.node, kind), [], "rules")
     pair.use(suite.policy("exclude-interfaces = eth+", ACCEPT))
     fails(pair, 78, r"sluice-init: policy: \S+: \[capture\] interfaces: a name that ends with \+ .*")
+    pair.use(suite.policy(ACCEPT, services=[("ports = udp:123", "resolution = dns")]))
+    fails(pair, 78, r"sluice-init: policy: \S+: service s0: UDP addresses that names resolve to cannot be opened with iptables: .*")
     pair.use(suite.golden("tproxy", kind))
     pair.apply()
     same(leaks(pair, probe.EVERY), [name for name, _ in probe.EVERY if name.startswith("packet socket")], "what gets out")

@@ -73,7 +73,7 @@ class Suite:
         text += "".join(f"{line}\n" for line in capture)
         if not any(line.startswith("dns") for line in capture):
             text += "dns = reject\n"
-        if self.backend != "nft":
+        if self.backend != "nft" and ACCEPT not in capture:
             text += f"{ACCEPT}\n"
         for number, lines in enumerate(services):
             text += f"[service s{number}]\nhosts = s{number}.example\n" + "".join(f"{line}\n" for line in lines)

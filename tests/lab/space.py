@@ -44,7 +44,11 @@ class Space:
     def resolv_conf(self, *servers):
         """Name servers for the commands in it."""
         directory = f"/etc/netns/{self.name}"
-        os.makedirs(directory, exist_ok=True)
+        while not os.path.isdir(directory):
+            try:
+                os.makedirs(directory, exist_ok=True)
+            except FileNotFoundError:  # another lab has just removed the parent, which was empty
+                pass
         with open(f"{directory}/resolv.conf", "w", encoding="ascii") as file:
             file.writelines(f"nameserver {server}\n" for server in servers)
             file.write("options timeout:1 attempts:1\n")

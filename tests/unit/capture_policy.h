@@ -46,6 +46,11 @@ void policy_endpoint(const struct policy *p, uint32_t i, struct policy_endpoint 
 	*e = fake.endpoint[i];
 }
 
+bool policy_service_goes_by_name(const struct policy_service *s)
+{
+	return s->resolution == POLICY_DNS;
+}
+
 bool policy_service_serves(const struct policy *p, uint32_t service, const struct addr *client)
 {
 	struct policy_run clients = fake.service[service].clients;
