@@ -78,6 +78,27 @@ static bool take_scheme(struct ask *a, const char *scheme, size_t len)
 	return false;
 }
 
+int ask_parse_alpn(struct ask *a, const char *text, const char **why)
+{
+	size_t at = 0;
+
+	for (;;) {
+		size_t len = strcspn(text, ",");
+
+		if (len == 0 || len >= sizeof(a->alpn) - at) {
+			*why = "not a list of ALPN protocols, such as h2,http/1.1";
+			return -1;
+		}
+		a->alpn[at++] = (uint8_t)len;
+		memcpy(a->alpn + at, text, len);
+		at += len;
+		a->alpn_len = at;
+		if (text[len] == '\0')
+			return 0;
+		text += len + 1;
+	}
+}
+
 int ask_parse(struct ask *a, const char *text, const char **why)
 {
 	const char *scheme_end = strstr(text, "://");

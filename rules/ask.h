@@ -22,8 +22,12 @@ struct ask {
 	uint16_t port;
 	struct addr client;   /* zero: not said */
 	bool client_known;
+	uint8_t alpn[255];    /* as in struct route_query; not said: what the service takes */
+	size_t alpn_len;
 };
 
+/* "h2,http/1.1", into a->alpn. 0; or -1 with *why set to a phrase. */
+int ask_parse_alpn(struct ask *a, const char *text, const char **why);
 /* 0; or -1 with *why set to a phrase. */
 int ask_parse(struct ask *a, const char *text, const char **why);
 

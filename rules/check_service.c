@@ -130,6 +130,27 @@ static void check_clients(struct check *c, const struct model_service *s,
 			     s->name);
 }
 
+/* A restriction that nothing enforces is an error. */
+static void check_hello(struct check *c, const struct model_service *s,
+			const struct source_marks *marks)
+{
+	struct model_at at = source_at(marks, KEY_ALPN);
+
+	if (marks->line[KEY_ALPN] == 0 || source_is_bad(marks, KEY_ALPN))
+		return;
+	if (s->alpn.n == 0)
+		diag_error(c->diag, at,
+			   "service %s: alpn is empty, so no ClientHello would do; without the key any does",
+			   s->name);
+	if (s->alpn.n > FORMAT_MAX_ALPN)
+		diag_error(c->diag, at, "service %s: alpn: at most %d protocols", s->name,
+			   FORMAT_MAX_ALPN);
+	if (s->ports.n > 0 && !check_has_protocol(&s->ports, policy_protocol_is_tls))
+		diag_error(c->diag, at,
+			"service %s: alpn needs a port whose ClientHellos are looked at (https, tls, auto)",
+			s->name);
+}
+
 static void check_addresses(struct check *c, const struct model_service *s)
 {
 	for (size_t i = 0; i < s->addresses.n; i++) {
@@ -286,6 +307,7 @@ void check_service(struct check *c, const struct model_service *s, const struct 
 	check_ports(c, s, marks);
 	check_export(c, s, marks);
 	check_clients(c, s, marks);
+	check_hello(c, s, marks);
 	check_udp(c, s, marks);
 	if (!source_is_bad(marks, KEY_RESOLUTION)) {
 		check_addresses(c, s);

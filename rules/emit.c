@@ -161,6 +161,7 @@ static void collect_strings(struct emit *w)
 
 		pool_add_string(&w->strings, s->name);
 		add_strings(w, &s->export_to);
+		add_strings(w, &s->alpn);
 		for (size_t j = 0; j < s->endpoints.n; j++)
 			if (s->endpoints.v[j].name != NULL)
 				pool_add_string(&w->strings, s->endpoints.v[j].name);
@@ -197,8 +198,11 @@ static bool collect_lists(struct emit *w)
 	w->interfaces = add_string_list(w, &m->capture.interfaces, true);
 	w->exclude_interfaces = add_string_list(w, &m->capture.exclude_interfaces, true);
 	w->export_lists = emit_alloc(m->services.n, sizeof(*w->export_lists));
-	for (size_t i = 0; i < m->services.n; i++)
+	w->alpn_lists = emit_alloc(m->services.n, sizeof(*w->alpn_lists));
+	for (size_t i = 0; i < m->services.n; i++) {
 		w->export_lists[i] = add_string_list(w, &m->services.v[i].export_to, true);
+		w->alpn_lists[i] = add_string_list(w, &m->services.v[i].alpn, true);
+	}
 	if (!emit_collect_ports(w) || !emit_collect_addresses(w) || !emit_collect_hosts(w))
 		return false;
 	pool_sort_lists(&w->lists);
@@ -348,6 +352,7 @@ static void write_service(struct emit *w, size_t i)
 	write_endpoints(w, r + SERVICE_ENDPOINTS, &s->endpoints);
 	write_cidrs(w, r + SERVICE_CIDRS, &s->addresses);
 	write_cidrs(w, r + SERVICE_CLIENTS, &s->clients);
+	put_le32(r + SERVICE_ALPN, pool_list(&w->lists, w->alpn_lists[i]));
 }
 
 static bool write_sections(struct emit *w)
@@ -423,6 +428,7 @@ static void emit_fini(struct emit *w)
 	free(w->intervals);
 	free(w->ports);
 	free(w->export_lists);
+	free(w->alpn_lists);
 	free(w->n_hosts);
 	free(w->first_host);
 }

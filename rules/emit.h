@@ -52,7 +52,7 @@ struct emit {
 		uint8_t flags;
 	} *ports; /* by number */
 	uint32_t *key_lists; /* for each distinct key, in table order */
-	uint32_t *export_lists, interfaces, exclude_interfaces, nameservers;
+	uint32_t *export_lists, *alpn_lists, interfaces, exclude_interfaces, nameservers;
 	uint32_t *n_hosts, *first_host; /* for each service */
 };
 

@@ -67,7 +67,9 @@ static const char *find_uncaptured(const struct policy *p, const struct ask *a, 
 static void decide(const struct policy *p, const struct ask *a, enum route_seen seen,
 		   struct answer *out)
 {
-	struct route_query q = { .src = a->client, .dst = out->dst, .port = a->port };
+	struct route_query q = { .src = a->client, .dst = out->dst, .port = a->port,
+				 .alpn = a->alpn, .alpn_len = a->alpn_len };
+	uint8_t fits[256];
 
 	out->seen = ROUTE_SEEN_NOTHING;
 	route_find(p, &q, &out->route);
@@ -80,6 +82,11 @@ static void decide(const struct policy *p, const struct ask *a, enum route_seen 
 		q.name = a->name;
 		q.name_len = a->name_len;
 	}
+	route_find(p, &q, &out->route);
+	if (out->route.denied != ROUTE_WHY_ALPN || a->alpn_len > 0)
+		return;
+	q.alpn_len = explain_alpn(p, out->route.service, fits);
+	q.alpn = fits;
 	route_find(p, &q, &out->route);
 }
 
@@ -173,6 +180,8 @@ static void print_asked(const struct ask *a, const struct answer *out)
 		printf(", judged by destination alone");
 	if (out->dst_assumed)
 		printf(", connecting to %s", addr_format(&out->dst, address));
+	if (out->seen == ROUTE_SEEN_TLS)
+		explain_print_hello(a);
 	explain_print_from(a);
 	putchar('\n');
 }
@@ -295,6 +304,7 @@ static void print_service(const struct policy *p, const struct ask *a, const str
 		explain_print_key(", by host ", out->route.key);
 	printf("\n" LABEL "direct, through no gateway\n", "route:");
 	print_dialled(p, a, out, &s);
+	explain_print_limits(p, &s, out->seen);
 	print_client(out, find_undialled(p, out) == NULL);
 	printf(LABEL "outbound|%u||", "cluster:", a->port);
 	if (key != NULL)
@@ -317,6 +327,20 @@ static void print_why(const struct ask *a, const struct route *r, const char *un
 	putchar('\n');
 }
 
+/* None took it; one may have refused it. */
+static void print_no_service(const struct policy *p, const struct answer *out)
+{
+	struct policy_service s;
+
+	if (out->route.verdict != ROUTE_DENY || out->route.denied == ROUTE_WHY_NONE) {
+		printf(LABEL "none\n", "service:");
+		return;
+	}
+	policy_service(p, out->route.service, &s);
+	printf(LABEL "%s, which refuses it\n", "service:", s.name);
+	explain_print_limits(p, &s, out->seen);
+}
+
 static int print_verdict(const struct policy *p, const struct ask *a, const struct answer *out)
 {
 	const struct route *r = &out->route;
@@ -329,7 +353,7 @@ static int print_verdict(const struct policy *p, const struct ask *a, const stru
 		print_service(p, a, out);
 		return allowed ? EX_OK : EXPLAIN_REFUSED;
 	}
-	printf(LABEL "none\n", "service:");
+	print_no_service(p, out);
 	if (r->verdict == ROUTE_PASSTHROUGH) {
 		printf(LABEL "the address that the client connected to\n", "dials:");
 		print_client(out, undialled == NULL);
@@ -405,21 +429,24 @@ static int parse_options(struct ask *a, int argc, char **argv, char ***words)
 {
 	static const struct option longs[] = {
 		{ "client", required_argument, NULL, 'c' },
+		{ "alpn", required_argument, NULL, 'a' },
 		{ NULL, 0, NULL, 0 },
 	};
-	struct addr client = { { 0 } };
+	struct ask said = { .client_known = false };
 	const char *why;
-	bool known = false;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-		if (c != 'c')
-			return command_usage(argv[0]);
-		if (addr_parse(&client, optarg, strlen(optarg)) < 0) {
+		if (c == 'c' && addr_parse(&said.client, optarg, strlen(optarg)) < 0) {
 			fprintf(stderr, "sluice-rules: explain: %s: not an IP address\n", optarg);
 			return EX_USAGE;
+		} else if (c == 'a' && ask_parse_alpn(&said, optarg, &why) < 0) {
+			fprintf(stderr, "sluice-rules: explain: %s: %s\n", optarg, why);
+			return EX_USAGE;
+		} else if (c == '?') {
+			return command_usage(argv[0]);
 		}
-		known = true;
+		said.client_known |= c == 'c';
 	}
 	if (argc - optind != 2)
 		return command_usage(argv[0]);
@@ -428,8 +455,10 @@ static int parse_options(struct ask *a, int argc, char **argv, char ***words)
 		fprintf(stderr, "sluice-rules: explain: %s: %s\n", (*words)[1], why);
 		return EX_USAGE;
 	}
-	a->client = client;
-	a->client_known = known;
+	a->client = said.client;
+	a->client_known = said.client_known;
+	a->alpn_len = said.alpn_len;
+	memcpy(a->alpn, said.alpn, said.alpn_len);
 	return EX_OK;
 }
 

@@ -13,6 +13,14 @@
 int explain_udp(const struct policy *p, const struct ask *a);
 int explain_dns(const struct policy *p, const struct ask *a);
 
+/* explain_limit.c: what a service asks of ClientHellos, and changes in requests and responses. */
+void explain_print_limits(const struct policy *p, const struct policy_service *s,
+			  enum route_seen seen);
+/* Something that the service's ClientHellos may offer, as in struct route_query. Returns bytes. */
+size_t explain_alpn(const struct policy *p, uint32_t service, uint8_t out[256]);
+/* ", ALPN h2, http/1.1", if that was said. */
+void explain_print_hello(const struct ask *a);
+
 /* ", from 192.0.2.1", if it was said who asks. */
 void explain_print_from(const struct ask *a);
 /* The reason; and what to say besides, if it depends on who asks and that was not said. */

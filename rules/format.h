@@ -24,6 +24,7 @@
 #define FORMAT_MAX_SERVICES    255 /* services on one list: of a host key, of an address */
 #define FORMAT_MAX_STRING      255 /* bytes of a string, without its NUL */
 #define FORMAT_MAX_NAMESERVERS 8
+#define FORMAT_MAX_ALPN        16
 
 /* Header: 64 bytes. */
 enum {
@@ -139,7 +140,9 @@ enum {
 	SERVICE_FIRST_HOST = 40, /* u32 offset in NAMES of its alphabetically first key, for logs
 	                            (0 in an empty NAMES) */
 	SERVICE_CLIENTS = 44,    /* run of CIDRS: sources that may use it; empty: all */
-	SERVICE_SIZE = 52,
+	SERVICE_ALPN = 52,       /* u32 list of strings, ascending: what a ClientHello may offer;
+	                            empty: anything */
+	SERVICE_SIZE = 56,
 };
 enum {
 	SERVICE_FLAG_WEBSOCKET = 1, SERVICE_FLAG_ALLOW_PRIVATE = 2,

@@ -91,6 +91,7 @@ static const struct language_entry entries[] = {
 	{ SECTION_SERVICE, KEY_ALLOW_PRIVATE, "allow-private", value_flag, SERVICE(allow_private), yes_no, 0 },
 	{ SECTION_SERVICE, KEY_AUTO_ADDRESS, "auto-address", value_flag, SERVICE(auto_address), yes_no, 0 },
 	{ SECTION_SERVICE, KEY_CLIENTS, "clients", value_cidr, SERVICE(clients), NULL, LIST },
+	{ SECTION_SERVICE, KEY_ALPN, "alpn", value_alpn, SERVICE(alpn), NULL, LIST },
 
 	{ SECTION_GATEWAY, KEY_ADDRESS, "address", value_endpoint, GATEWAY(addresses), NULL, LIST },
 	{ SECTION_GATEWAY, KEY_SERVERS, "servers", value_port, GATEWAY(servers), NULL, LIST },

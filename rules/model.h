@@ -58,7 +58,7 @@ struct model_service {
 	enum policy_enforcement enforcement;
 	bool websocket, allow_private;
 	bool auto_address; /* addresses were drawn by the compiler */
-	struct model_strings export_to;
+	struct model_strings export_to, alpn;
 	struct model_cidrs addresses, clients;
 	struct model_endpoints endpoints;
 	struct model_at at;

@@ -259,6 +259,7 @@ void policy_service(const struct policy *p, uint32_t i, struct policy_service *s
 	s->endpoints = run(r + SERVICE_ENDPOINTS);
 	s->cidrs = run(r + SERVICE_CIDRS);
 	s->clients = run(r + SERVICE_CLIENTS);
+	s->alpn = policy_list(p, get_le32(r + SERVICE_ALPN));
 	s->first_host =
 		s->n_hosts > 0 ? p->at[FORMAT_NAMES] + get_le32(r + SERVICE_FIRST_HOST) : NULL;
 }

@@ -121,6 +121,7 @@ struct policy_service {
 	uint32_t n_hosts;
 	struct policy_run ports, endpoints, cidrs;
 	struct policy_run clients; /* policy_cidr(); empty: everybody */
+	struct policy_list alpn;   /* strings: what a ClientHello may offer; empty: anything */
 	const uint8_t *first_host; /* {length, bytes} of a host key for logs, or NULL */
 };
 void policy_service(const struct policy *p, uint32_t i, struct policy_service *s);

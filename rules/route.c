@@ -147,6 +147,51 @@ static void refuse(const struct policy *p, enum route_reason why, struct route *
 	}
 }
 
+static bool lists(const struct policy *p, struct policy_list alpn, const uint8_t *name, size_t len)
+{
+	for (uint32_t i = 0; i < alpn.n; i++) {
+		const char *s = policy_string(p, policy_item(alpn, i));
+
+		if (strlen(s) == len && memcmp(s, name, len) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Whether all that is offered is listed. */
+static bool takes_alpn(const struct policy *p, struct policy_list alpn, const struct route_query *q)
+{
+	static const uint8_t unsaid[] = "\010http/1.1";
+	const uint8_t *at = q->alpn_len > 0 ? q->alpn : unsaid;
+	size_t left = q->alpn_len > 0 ? q->alpn_len : sizeof(unsaid) - 1;
+
+	while (alpn.n > 0 && left > 0) {
+		if (at[0] > left - 1 || !lists(p, alpn, at + 1, at[0]))
+			return false;
+		left -= 1u + at[0];
+		at += 1u + at[0];
+	}
+	return true;
+}
+
+/* What a service that was found says to the ClientHello. */
+static void judge_hello(const struct policy *p, const struct route_query *q, struct route *r)
+{
+	struct policy_service s;
+	struct policy_meta m;
+
+	policy_service(p, r->service, &s);
+	if (takes_alpn(p, s.alpn, q))
+		return;
+	policy_meta(p, &m);
+	r->denied = ROUTE_WHY_ALPN;
+	r->reason = ROUTE_WHY_AUDIT;
+	if (s.enforcement == POLICY_AUDIT || m.enforcement == POLICY_AUDIT)
+		return;
+	r->verdict = ROUTE_DENY;
+	r->reason = r->denied;
+}
+
 void route_find(const struct policy *p, const struct route_query *q, struct route *r)
 {
 	struct policy_port_info info = policy_find_port(p, q->port);
@@ -170,6 +215,8 @@ void route_find(const struct policy *p, const struct route_query *q, struct rout
 	}
 	if (!find_said(p, q, r, &why) && !find_rest(p, q, info, r))
 		refuse(p, why, r);
+	else if (q->seen == ROUTE_SEEN_TLS && !is_plain_tcp(r->port.protocol))
+		judge_hello(p, q, r);
 }
 
 static const struct {
@@ -189,6 +236,7 @@ static const struct {
 	[ROUTE_WHY_SERVER_FIRST] = {"server-first",
 				    "no service has this port, whose servers speak first"},
 	[ROUTE_WHY_OTHER_CLIENT] = {"other-client", "listed, but for other clients"},
+	[ROUTE_WHY_ALPN] = {"alpn", "the service does not take what ALPN offers"},
 };
 
 const char *route_reason_text(enum route_reason r)

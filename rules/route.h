@@ -17,7 +17,9 @@
  *     service has it: there the name decides alone;
  *  5. nothing matched: denied under registry-only, passed through under allow-any; under audit
  *     passed through and marked.
- * A service whose `clients` do not hold the source is passed over as if it lacked the port.
+ * A service whose `clients` do not hold the source is passed over as if it lacked the port. One that
+ * is found but does not take such a ClientHello (`alpn`) refuses it: no other is tried, and neither
+ * does allow-any let it through. Under audit, its own or the policy's, the service takes it, marked.
  */
 #ifndef SLUICE_RULES_ROUTE_H
 #define SLUICE_RULES_ROUTE_H
@@ -39,6 +41,9 @@ struct route_query {
 	const char *name;        /* canonical Host or SNI (name_canon()); NULL: none */
 	size_t name_len;
 	const struct addr *host; /* HTTP whose Host is an address; NULL: it is not */
+	/* TLS: what ALPN offers, as {u8 length, bytes} one after the other; none is http/1.1. */
+	const uint8_t *alpn;
+	size_t alpn_len;
 };
 
 enum route_verdict {
@@ -61,16 +66,18 @@ enum route_reason {
 	ROUTE_WHY_UNLISTED_ADDR, /* denied: neither name nor address is listed */
 	ROUTE_WHY_SERVER_FIRST,  /* denied at once: a server-first port that no service has */
 	ROUTE_WHY_OTHER_CLIENT,  /* denied: what was asked for is listed, for other clients */
+	ROUTE_WHY_ALPN,          /* denied: r->service does not take a protocol that ALPN offers */
 	ROUTE_REASONS,
 };
 
 struct route {
 	enum route_verdict verdict;
 	enum route_reason reason;
-	uint32_t service;        /* with ROUTE_SERVICE */
+	uint32_t service;        /* with ROUTE_SERVICE, and the service that refuses a ClientHello */
 	struct policy_port port; /* with ROUTE_SERVICE */
 	const uint8_t *key;      /* the host pattern that matched {length, bytes}, or NULL */
-	enum route_reason denied;/* with ROUTE_WHY_AUDIT: what it would have been denied for */
+	enum route_reason denied;/* with ROUTE_WHY_AUDIT: what it would have been denied for; also
+	                            with ROUTE_DENY when it is r->service that refuses */
 };
 
 void route_find(const struct policy *p, const struct route_query *q, struct route *r);

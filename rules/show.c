@@ -330,6 +330,7 @@ static void show_service(struct show *s, uint32_t i, size_t keys_end)
 	if (v.allow_private)
 		show_word(s, "allow-private", "yes");
 	show_cidrs(s, "clients", v.clients);
+	show_strings(s, "alpn", v.alpn);
 }
 
 int show_policy(const struct policy *p, FILE *out)

@@ -258,3 +258,18 @@ bool value_alt_name(const struct value *v, void *field)
 	}
 	return push_string(v, v->text, field);
 }
+
+bool value_alpn(const struct value *v, void *field)
+{
+	bool good = v->len <= FORMAT_MAX_STRING && strpbrk(v->text, ";#\"") == NULL;
+
+	for (size_t i = 0; i < v->len; i++)
+		good = good && v->text[i] > ' ' && v->text[i] <= '~';
+	if (!good) {
+		diag_error(v->diag, v->at,
+			   "%s: \"%s\" is not an ALPN protocol's name, such as h2 or http/1.1", v->key,
+			   v->text);
+		return false;
+	}
+	return push_string(v, v->text, field);
+}

@@ -43,11 +43,12 @@ bool value_access_log(const struct value *v, void *field);
 bool value_path(const struct value *v, void *field);
 bool value_host_name(const struct value *v, void *field);
 
-bool value_nameserver(const struct value *v, void *field); /* struct model_strings, and this for the next four */
+bool value_nameserver(const struct value *v, void *field); /* struct model_strings, and this for the next five */
 bool value_interface(const struct value *v, void *field);
 bool value_export(const struct value *v, void *field);
 bool value_from(const struct value *v, void *field);
 bool value_alt_name(const struct value *v, void *field);
+bool value_alpn(const struct value *v, void *field);
 
 struct value_span { const char *noun; uint32_t first, last; bool all; }; /* arg: what a range may hold; all: "*" is the whole of it */
 bool value_count(const struct value *v, void *field);       /* uint32_t; arg: what it may be */

@@ -231,6 +231,8 @@ static bool string_fits(const char *s, enum verify_string kind)
 		return strcmp(s, ".") == 0 || strcmp(s, "*") == 0 || is_label(s, len);
 	case VERIFY_STRING_HOST:
 		return len > 0 && s[0] != '.' && name_key_valid((const uint8_t *)s, len);
+	case VERIFY_STRING_ALPN:
+		return len > 0 && strpbrk(s, ",;#\"") == NULL;
 	case VERIFY_STRING_START:
 		break;
 	}
@@ -328,7 +330,8 @@ bool verify_list(struct verify *v, uint32_t ref, enum verify_list kind, enum for
 	if (l.n == 0 && (kind & (VERIFY_LIST_EXPORT | VERIFY_LIST_HOST)) != 0)
 		return verify_fail(v, section, i, "points at the empty list");
 	if ((kind == VERIFY_LIST_PORT && l.n > 1) ||
-	    (kind == VERIFY_LIST_NAMESERVERS && l.n > FORMAT_MAX_NAMESERVERS))
+	    (kind == VERIFY_LIST_NAMESERVERS && l.n > FORMAT_MAX_NAMESERVERS) ||
+	    (kind == VERIFY_LIST_ALPN && l.n > FORMAT_MAX_ALPN))
 		return verify_fail(v, section, i, "points at a list that is too long");
 	if (kind == VERIFY_LIST_EXPORT)
 		good = check_list_strings(v, l, ref, VERIFY_STRING_EXPORT);
@@ -336,6 +339,8 @@ bool verify_list(struct verify *v, uint32_t ref, enum verify_list kind, enum for
 		good = check_list_strings(v, l, ref, VERIFY_STRING_INTERFACE);
 	else if (kind == VERIFY_LIST_NAMESERVERS)
 		good = check_list_strings(v, l, ref, VERIFY_STRING_ADDRESS);
+	else if (kind == VERIFY_LIST_ALPN)
+		good = check_list_strings(v, l, ref, VERIFY_STRING_ALPN);
 	else
 		good = check_list_services(v, l, ref, kind != VERIFY_LIST_ADDRESS);
 	v->list_flags[ref] |= (uint8_t)kind;

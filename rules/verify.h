@@ -14,6 +14,7 @@ enum verify_string {
 	VERIFY_STRING_INTERFACE = 16,
 	VERIFY_STRING_EXPORT = 32,
 	VERIFY_STRING_HOST = 64,
+	VERIFY_STRING_ALPN = 128,
 };
 
 /* What a list has been found good for. */
@@ -25,6 +26,7 @@ enum verify_list {
 	VERIFY_LIST_HOST = 16,       /* services, ascending; not empty */
 	VERIFY_LIST_ADDRESS = 32,    /* services; their order depends on the address */
 	VERIFY_LIST_PORT = 64,       /* one service or none */
+	VERIFY_LIST_ALPN = 128,      /* strings, ascending */
 };
 
 struct verify {

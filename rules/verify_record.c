@@ -245,6 +245,7 @@ static bool check_service(struct verify *v, struct taken *t, uint32_t i)
 	       check_ports(v, t, r + SERVICE_PORTS) &&
 	       check_endpoints(v, t, r + SERVICE_ENDPOINTS) &&
 	       check_cidrs(v, t, r + SERVICE_CIDRS) && check_cidrs(v, t, r + SERVICE_CLIENTS) &&
+	       verify_list(v, get_le32(r + SERVICE_ALPN), VERIFY_LIST_ALPN, FORMAT_SERVICES, i) &&
 	       check_auto_address(v, i);
 }
 

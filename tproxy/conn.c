@@ -208,17 +208,21 @@ void conn_tunnel(struct worker *w, struct conn *c, const struct route *r, const 
 		flow_shrink(w, &c->flow[UPWARD]);
 }
 
-static void decide(struct worker *w, struct conn *c, enum route_seen seen, const char *name,
-                   size_t len)
+/* hello: for TLS, else NULL. */
+static void decide(struct worker *w, struct conn *c, enum route_seen seen,
+                   const struct tls_hello *hello)
 {
-	struct route_query q = {
-		.src = c->src, .dst = c->dst, .port = c->dport, .seen = seen,
-		.name = len ? name : NULL, .name_len = len,
-	};
+	struct route_query q = { .src = c->src, .dst = c->dst, .port = c->dport, .seen = seen };
 	struct route r;
 
+	if (hello) {
+		q.name = hello->name_len ? hello->name : NULL;
+		q.name_len = hello->name_len;
+		q.alpn = hello->alpn;
+		q.alpn_len = hello->alpn_len;
+	}
 	route_find(conn_policy(w, c), &q, &r);
-	conn_tunnel(w, c, &r, name, len);
+	conn_tunnel(w, c, &r, q.name, q.name_len);
 }
 
 static void decide_tls(struct worker *w, struct conn *c, const uint8_t *buf, size_t len)
@@ -230,7 +234,7 @@ static void decide_tls(struct worker *w, struct conn *c, const uint8_t *buf, siz
 		return;
 	if (n > 0) {
 		c->flags |= (uint8_t)(CONN_HELLO | (h.early_data ? CONN_EARLY : 0));
-		decide(w, c, ROUTE_SEEN_TLS, h.name, h.name_len);
+		decide(w, c, ROUTE_SEEN_TLS, &h);
 		return;
 	}
 	int error = n ? (int)n : TLS_OVERSIZE;
@@ -277,10 +281,10 @@ static void sniff(struct worker *w, struct conn *c)
 		return;
 	case SNIFF_HTTP2:
 		/* Its names are inside; without reading them it is denied wherever names decide. */
-		decide(w, c, ROUTE_SEEN_HTTP, NULL, 0);
+		decide(w, c, ROUTE_SEEN_HTTP, NULL);
 		return;
 	case SNIFF_OTHER:
-		decide(w, c, ROUTE_SEEN_OTHER, NULL, 0);
+		decide(w, c, ROUTE_SEEN_OTHER, NULL);
 		return;
 	}
 }
@@ -451,7 +455,7 @@ static void sniff_timeout(struct worker *w, struct conn *c)
 	if (c->flow[UPWARD].len)
 		conn_block(w, c, "sniff-timeout");
 	else
-		decide(w, c, ROUTE_SEEN_OTHER, NULL, 0);
+		decide(w, c, ROUTE_SEEN_OTHER, NULL);
 }
 
 void conn_timeout(struct worker *w, struct conn *c)

@@ -38,14 +38,18 @@ enum tls_error {
 	TLS_OVERSIZE = -7,    /* more than CONFIG_TLS_HELLO_MAX bytes or 128 extensions */
 	TLS_SSLV2 = -8,
 	TLS_VERSION = -9,     /* legacy_version below TLS 1.0 or not 3.x */
+	TLS_ALPN = -10,       /* ALPN: no name, an empty one, or more than 255 bytes of them */
 };
-#define TLS_ERRORS 10
+#define TLS_ERRORS   11
+#define TLS_ALPN_MAX 255
 
 struct tls_hello {
 	char name[NAME_SIZE]; /* canonical SNI; "" without one */
 	size_t name_len;      /* 0: no server_name extension */
 	bool ech;             /* encrypted_client_hello present (real or GREASE) */
 	bool early_data;
+	uint8_t alpn[TLS_ALPN_MAX]; /* offered: {length, bytes} one after the other (RFC 7301 3.1) */
+	uint8_t alpn_len;           /* 0: no such extension */
 };
 
 /*

@@ -25,6 +25,7 @@ enum {
 	SESSION_ID_MAX = 32,
 	EXTENSIONS_MAX = 128, /* browsers send fewer than 20 */
 	EXT_SERVER_NAME = 0,
+	EXT_ALPN = 16,
 	EXT_EARLY_DATA = 42,
 	EXT_ENCRYPTED_CLIENT_HELLO = 0xfe0d,
 	NAME_TYPE_HOST = 0,
@@ -159,6 +160,24 @@ static int server_name(struct cursor *c, size_t n, struct tls_hello *h)
 	return TLS_OK;
 }
 
+/* RFC 7301 3.1: a list that holds names, none of them empty. n: bytes of the extension. */
+static int alpn(struct cursor *c, size_t n, struct tls_hello *h)
+{
+	size_t at = 0;
+
+	if (n < 4 || get16(c) != n - 2 || n - 2 > TLS_ALPN_MAX)
+		return TLS_ALPN;
+	n -= 2;
+	take(c, h->alpn, n);
+	while (at < n) {
+		if (h->alpn[at] == 0 || h->alpn[at] > n - at - 1)
+			return TLS_ALPN;
+		at += 1u + h->alpn[at];
+	}
+	h->alpn_len = (uint8_t)n;
+	return TLS_OK;
+}
+
 static int extensions(struct cursor *c, struct tls_hello *h)
 {
 	uint16_t types[EXTENSIONS_MAX];
@@ -183,8 +202,8 @@ static int extensions(struct cursor *c, struct tls_hello *h)
 			return TLS_OVERSIZE;
 		types[count++] = (uint16_t)type;
 		seen |= bit;
-		if (type == EXT_SERVER_NAME) {
-			int error = server_name(c, n, h);
+		if (type == EXT_SERVER_NAME || type == EXT_ALPN) {
+			int error = type == EXT_ALPN ? alpn(c, n, h) : server_name(c, n, h);
 
 			if (error)
 				return error;
@@ -269,6 +288,7 @@ long sniff_tls(const uint8_t *buf, size_t len, struct tls_hello *h)
 	h->name[0] = '\0';
 	h->name_len = 0;
 	h->ech = h->early_data = false;
+	h->alpn_len = 0;
 	if (end <= 0)
 		return end;
 	take(&c, NULL, HANDSHAKE_HEADER);
@@ -295,6 +315,7 @@ static const struct {
 	[-TLS_OVERSIZE] = { "tls-oversize", "the ClientHello is too large or has too many extensions" },
 	[-TLS_SSLV2] = { "tls-sslv2", "an SSL 2.0 ClientHello" },
 	[-TLS_VERSION] = { "tls-version", "the client's version is not TLS 1.0 or later" },
+	[-TLS_ALPN] = { "tls-alpn", "ALPN holds no protocol, an empty one, or too many bytes" },
 };
 
 static size_t error_index(int error)

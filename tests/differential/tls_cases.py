@@ -193,6 +193,23 @@ def lengths():
     ]
 
 
+def protocols():
+    """ALPN that RFC 7301 has no meaning for (T-27)."""
+    def alpn(what, data):
+        return refused("T-27", f"ALPN: {what}", h.wire(h.hello(extensions=[*h.TLS12, h.extension(16, data)])), "tls-alpn")
+    h2 = h.vector(1, b"h2")
+    return [
+        alpn("an empty extension", b""),
+        alpn("an empty list", h.vector(2, b"")),
+        alpn("an empty name", h.vector(2, b"\x00")),
+        alpn("an empty name behind another", h.vector(2, h2 + b"\x00")),
+        alpn("an empty name before another", h.vector(2, b"\x00" + h2)),
+        alpn("a name that is too long for the list", h.vector(2, b"\x03h2")),
+        alpn("a byte behind the list", h.vector(2, h2) + b"\x00"),
+        alpn("a list that is too long for the extension", b"\x00\x04" + h2),
+    ]
+
+
 def names():
     evil, allowed = h.entry(b"evil.test"), h.entry(h.NAME)
     good = h.server_name(allowed)
@@ -270,4 +287,4 @@ def names():
 
 
 def cases(authority):
-    return [*legal(authority), *records(), *lengths(), *names()]
+    return [*legal(authority), *records(), *lengths(), *protocols(), *names()]

@@ -3,7 +3,7 @@
 import ssl
 import struct
 
-SERVER_NAME, PADDING = 0, 21
+SERVER_NAME, ALPN, PADDING = 0, 16, 21
 
 
 def real(name=None, alpn=None):
@@ -35,6 +35,11 @@ def server_name(*names, kind=0):
     return struct.pack("!HH", SERVER_NAME, len(body)) + body
 
 
+def alpn(*names):
+    listed = b"".join(struct.pack("!B", len(n)) + n for n in names)
+    return struct.pack("!HHH", ALPN, len(listed) + 2, len(listed)) + listed
+
+
 def padding(size):
     return struct.pack("!HH", PADDING, size) + bytes(size)
 
@@ -50,10 +55,10 @@ def message(*extensions, version=0x0303):
 
 
 def made(spec):
-    """A ClientHello by description, for cases: "NAME [records=N] [pad=N] [names=A,B] [twice] [text]".
+    """A ClientHello by description, for cases: "NAME [records=N] [pad=N] [names=A,B] [alpn=A,B] [twice] [text]".
 
     NAME `-` is none. records=N: that many handshake bytes in each record; pad=N: so many bytes of padding before the
-    name; twice: the server_name extension two times; raw=TEXT: another name instead of NAME, with backslash escapes.
+    name; alpn=A,B: offered by ALPN, `alpn=` an empty list; twice: the server_name extension two times; raw=TEXT: another name instead of NAME, with backslash escapes.
     """
     words = spec.split()
     options = dict(word.partition("=")[::2] for word in words[1:])
@@ -64,4 +69,6 @@ def made(spec):
     names += [n.encode() for n in options.get("names", "").split(",") if n]
     extensions = [padding(int(options["pad"]))] if "pad" in options else []
     extensions += [server_name(*names)] * (2 if "twice" in options else 1) if names else []
+    if "alpn" in options:
+        extensions.append(alpn(*(n.encode() for n in options["alpn"].split(",") if n)))
     return records(message(*extensions), int(options.get("records", 1 << 14)))

@@ -136,6 +136,8 @@ static inline void model_full(struct model *m)
 	push_endpoint(&s->endpoints, "192.0.2.1", 8080, 1);
 	push_endpoint(&s->endpoints, "2001:db8::1", 0, 1000000);
 	s->websocket = s->allow_private = true;
+	push_string(&s->alpn, "http/1.1");
+	push_string(&s->alpn, "h2");
 	s->enforcement = POLICY_AUDIT;
 
 	s = push_service(m, "db", POLICY_NONE);
@@ -219,6 +221,7 @@ static inline void read_service(const struct policy *p, uint32_t i, struct model
 	out->allow_private = s.allow_private;
 	out->auto_address = s.auto_address;
 	read_strings(p, s.export_to, &out->export_to);
+	read_strings(p, s.alpn, &out->alpn);
 	read_cidrs(p, s.cidrs, &out->addresses);
 	read_cidrs(p, s.clients, &out->clients);
 	for (uint32_t j = 0; j < s.ports.n; j++) {
@@ -293,6 +296,7 @@ static inline void free_service(struct model_service *s)
 	free(s->hosts.v);
 	free(s->ports.v);
 	free(s->export_to.v);
+	free(s->alpn.v);
 	free(s->addresses.v);
 	free(s->clients.v);
 	free(s->endpoints.v);

@@ -9,8 +9,8 @@
 #include "policy_model.h"
 
 /* Of model_full()'s encoding. */
-#define FULL_LENGTH 1796
-#define FULL_CRC    0x7640f5f4
+#define FULL_LENGTH 1844
+#define FULL_CRC    0xb65168c7
 
 static uint32_t random_state;
 
@@ -58,6 +58,9 @@ static void check_service_web(const struct policy *p, uint32_t i)
 	assert_int_equal(s.location, POLICY_EXTERNAL);
 	assert_int_equal(s.enforcement, POLICY_AUDIT);
 	assert_true(s.websocket && s.allow_private);
+	assert_int_equal(s.alpn.n, 2);
+	assert_string_equal(policy_string(p, policy_item(s.alpn, 0)), "h2");
+	assert_string_equal(policy_string(p, policy_item(s.alpn, 1)), "http/1.1");
 	assert_int_equal(s.n_hosts, 3);
 	assert_int_equal(s.first_host[0], 0); /* "*" comes first */
 	assert_int_equal(s.ports.n, 4);

@@ -94,7 +94,8 @@ static void test_full(void **state)
 		"endpoints     = b.example.net weight 3, 192.0.2.1:8080, 2001:db8::1 weight "
 		"1000000\n"
 		"upgrade       = websocket\n"
-		"allow-private = yes\n";
+		"allow-private = yes\n"
+		"alpn          = h2, http/1.1\n";
 	struct model m;
 	size_t len, text_len;
 	uint8_t *bytes;

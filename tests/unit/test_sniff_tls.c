@@ -12,6 +12,8 @@
 #include "tests/unit/guard.h"
 #include "tproxy/sniff_tls.c"
 
+#define ALPN_HEX "0009 08 687474702f312e31"
+
 enum {
 	ROOM = 128 * 1024,
 	PADDED = 170, /* bytes of the plain hello with an empty padding extension */
@@ -80,6 +82,8 @@ struct row {
 	bool no_sni, no_extensions, no_extension_bytes;
 	const char *sni_data;     /* hex: the whole server_name extension's data */
 	const char *before_sni, *after_sni; /* hex: more extensions */
+	const char *alpn;         /* hex: the whole ALPN extension's data; NULL: http/1.1 */
+	bool no_alpn;
 	const char *names;        /* hex: more entries behind the name */
 	unsigned name_type;
 	int lie_name, lie_list, lie_sni, lie_extensions, lie_handshake;
@@ -130,6 +134,16 @@ static void put_server_name(struct bytes *m, const struct row *row)
 	close16(m, extension, row->lie_sni);
 }
 
+static void put_alpn(struct bytes *m, const char *hex)
+{
+	size_t extension;
+
+	put16(m, 16);
+	extension = open16(m);
+	put_hex(m, hex);
+	close16(m, extension, 0);
+}
+
 static void put_extensions(struct bytes *m, const struct row *row)
 {
 	size_t block = open16(m);
@@ -143,7 +157,9 @@ static void put_extensions(struct bytes *m, const struct row *row)
 			put_extension(m, 51, row->key_share);
 		if (!row->no_sni)
 			put_server_name(m, row);
-		put_hex(m, "0017 0000  000a 0004 0002 001d  0010 000b 0009 08 687474702f312e31");
+		put_hex(m, "0017 0000  000a 0004 0002 001d");
+		if (!row->no_alpn)
+			put_alpn(m, row->alpn ? row->alpn : ALPN_HEX);
 		for (unsigned i = 0; i < row->extensions; i++)
 			put_extension(m, 1000 + i, 0);
 		put_hex(m, row->after_sni);
@@ -212,6 +228,10 @@ static const char long_name[] = /* 253 bytes in labels of 63, 63, 63 and 61 */
 #define LABEL64 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define ALLOWED_HEX "616c6c6f7765642e74657374" /* allowed.test */
 #define EVIL_SNI_HEX "0000 000e 000c 00 0009 6576696c2e74657374"
+#define FILL_4   " 01 01 01 01"
+#define FILL_32  FILL_4 FILL_4 FILL_4 FILL_4 FILL_4 FILL_4 FILL_4 FILL_4
+#define FILL_254 FILL_32 FILL_32 FILL_32 FILL_32 FILL_32 FILL_32 FILL_32 FILL_4 FILL_4 FILL_4 FILL_4 \
+	FILL_4 FILL_4 FILL_4 " 01 01"
 #define ECH_HEX "fe0d 000e 00 0001 0001 2a 0000 0004 deadbeef"
 
 static const struct row rows[] = {
@@ -262,6 +282,27 @@ static const struct row rows[] = {
 	  .after = "14 0303 0001 01  17 0303 0002 abcd" },
 	{ .title = "the start of early data (T-25)", .after_sni = "002a 0000", .early_data = true,
 	  .after = "17 0303 4100 abcd" },
+
+	/* ALPN: T-27. */
+	{ .title = "no ALPN (T-27)", .no_alpn = true },
+	{ .title = "h2 and http/1.1 (T-27)", .alpn = "000c 02 6832 08 687474702f312e31" },
+	{ .title = "a name of one byte (T-27)", .alpn = "0002 01 00" },
+	{ .title = "a name of 254 bytes (T-27)", .alpn = "00ff fe" FILL_254 },
+	{ .title = "many names (T-27)", .alpn = "00fe" FILL_254 },
+	{ .title = "an empty ALPN (T-27)", .alpn = "", .want = TLS_ALPN },
+	{ .title = "half an ALPN (T-27)", .alpn = "00", .want = TLS_ALPN },
+	{ .title = "an empty ALPN list (T-27)", .alpn = "0000", .want = TLS_ALPN },
+	{ .title = "an ALPN list with a byte behind it (T-27)", .alpn = "0000 00", .want = TLS_ALPN },
+	{ .title = "an empty name in ALPN (T-27)", .alpn = "0001 00", .want = TLS_ALPN },
+	{ .title = "two empty names in ALPN (T-27)", .alpn = "0002 00 00", .want = TLS_ALPN },
+	{ .title = "an empty name behind h2 (T-27)", .alpn = "0004 02 6832 00", .want = TLS_ALPN },
+	{ .title = "an empty name before h2 (T-27)", .alpn = "0004 00 02 6832", .want = TLS_ALPN },
+	{ .title = "an ALPN name one too long (T-27)", .alpn = "0003 03 6832", .want = TLS_ALPN },
+	{ .title = "an ALPN name far too long (T-27)", .alpn = "0003 ff 6832", .want = TLS_ALPN },
+	{ .title = "an ALPN list one too long (T-27)", .alpn = "0004 02 6832", .want = TLS_ALPN },
+	{ .title = "an ALPN list one too short (T-27)", .alpn = "0002 02 6832", .want = TLS_ALPN },
+	{ .title = "256 bytes of ALPN names (T-27)", .alpn = "0100 01 00" FILL_254, .want = TLS_ALPN },
+	{ .title = "two ALPN (T-27)", .after_sni = "0010 0005 0003 02 6832", .want = TLS_DUPLICATE },
 
 	/* Records: T-18, T-19, T-28. */
 	{ .title = "record version 4.1 (T-18)", .record_version = 0x0401, .want = TLS_RECORD },
@@ -407,6 +448,19 @@ static const struct row rows[] = {
 
 static struct guard guard;
 
+/* What was offered comes out as it was written, but for the list's length. */
+static void check_alpn(const struct row *row, const struct tls_hello *h)
+{
+	static struct bytes m;
+
+	m.n = 0;
+	if (!row->no_alpn && !row->no_extensions && !row->no_extension_bytes)
+		put_hex(&m, row->alpn ? row->alpn : ALPN_HEX);
+	assert_int_equal(h->alpn_len, m.n ? m.n - 2 : 0);
+	if (m.n)
+		assert_memory_equal(h->alpn, m.b + 2, h->alpn_len);
+}
+
 static void check_full(const struct row *row, const struct bytes *m, size_t end)
 {
 	struct tls_hello h;
@@ -418,6 +472,7 @@ static void check_full(const struct row *row, const struct bytes *m, size_t end)
 	if (got > 0) {
 		assert_string_equal(h.name, row->name ? row->name : "allowed.test");
 		assert_int_equal(h.name_len, strlen(h.name));
+		check_alpn(row, &h);
 		assert_int_equal(h.ech, row->ech);
 		assert_int_equal(h.early_data, row->early_data);
 	}
@@ -477,6 +532,15 @@ static void test_every_cut(void **state)
 	}
 }
 
+/* Names that fill the list, none of them empty. */
+static void check_names(const struct tls_hello *h)
+{
+	for (size_t at = 0; at < h->alpn_len; at += 1u + h->alpn[at]) {
+		assert_int_not_equal(h->alpn[at], 0);
+		assert_true(h->alpn[at] < h->alpn_len - at);
+	}
+}
+
 static void test_every_byte_changed(void **state)
 {
 	static struct bytes m;
@@ -492,8 +556,10 @@ static void test_every_byte_changed(void **state)
 			if (at >= m.n)
 				break;
 			m.b[at] = (uint8_t)v;
-			if (sniff_tls(guard_copy(&guard, m.b, m.n), m.n, &h) > 0)
+			if (sniff_tls(guard_copy(&guard, m.b, m.n), m.n, &h) > 0) {
 				assert_int_equal(h.name_len, strlen(h.name));
+				check_names(&h);
+			}
 		}
 	}
 }

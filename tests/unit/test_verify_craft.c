@@ -159,6 +159,40 @@ static void spare_cidr(struct parts *p)
 	insert(p, FORMAT_CIDRS, p->n[FORMAT_CIDRS], cidr, CIDR_SIZE, 1);
 }
 
+/* What web takes by ALPN: http/1.1 and h2, ascending. */
+static uint8_t *alpn_of_web(struct parts *p)
+{
+	return p->b[FORMAT_LISTS] + 4 * (size_t)get_le32(service_at(p, 3) + SERVICE_ALPN);
+}
+
+static void alpn_order(struct parts *p)
+{
+	swap_words(alpn_of_web(p) + 4, alpn_of_web(p) + 8);
+}
+
+/* As many as a list may have, and one. */
+static void alpn_long(struct parts *p)
+{
+	uint8_t list[4 + 4 * (FORMAT_MAX_ALPN + 1)] = {FORMAT_MAX_ALPN + 1};
+
+	put_le32(service_at(p, 3) + SERVICE_ALPN, p->records[FORMAT_LISTS]);
+	insert(p, FORMAT_LISTS, p->n[FORMAT_LISTS], list, sizeof(list), FORMAT_MAX_ALPN + 2);
+}
+
+/* web's string "h2", in place, is something that no source can say. */
+static void alpn_comma(struct parts *p)
+{
+	uint8_t *s = p->b[FORMAT_STRINGS] + get_le32(alpn_of_web(p) + 4);
+
+	assert_memory_equal(s, "h2", 3);
+	s[1] = ',';
+}
+
+static void alpn_nowhere(struct parts *p)
+{
+	put_le32(service_at(p, 3) + SERVICE_ALPN, p->records[FORMAT_LISTS]);
+}
+
 static void port_order(struct parts *p)
 {
 	static const uint8_t port[PORT_SIZE] = {443 & 0xff, 443 >> 8, 1, 0, POLICY_PROTO_UDP};
@@ -249,6 +283,10 @@ static void test_crafted(void **state)
 		{second_list, "the list is out of order"},
 		{host_bits, "not a prefix"},
 		{spare_cidr, "belongs to nothing"},
+		{alpn_order, "the strings are out of order or repeat"},
+		{alpn_long, "points at a list that is too long"},
+		{alpn_comma, "points at a string of another kind"},
+		{alpn_nowhere, "section SERVICES: record 3: points at no list"},
 		{port_order, "section PORTS: record 9: out of order"},
 		{service_order, "section SERVICES: record 1: out of order"},
 		{spare_interval, "no prefix begins or ends here"},
