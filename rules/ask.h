@@ -24,6 +24,7 @@ struct ask {
 	bool client_known;
 	uint8_t alpn[255];    /* as in struct route_query; not said: what the service takes */
 	size_t alpn_len;
+	bool ech;             /* the ClientHello has encrypted_client_hello */
 };
 
 /* "h2,http/1.1", into a->alpn. 0; or -1 with *why set to a phrase. */

@@ -131,11 +131,22 @@ static void check_clients(struct check *c, const struct model_service *s,
 }
 
 /* A restriction that nothing enforces is an error. */
+static void check_enforced(struct check *c, const struct model_service *s, struct model_at at,
+			   const char *what, bool (*by)(enum policy_protocol), const char *needs)
+{
+	if (s->ports.n > 0 && !check_has_protocol(&s->ports, by))
+		diag_error(c->diag, at, "service %s: %s needs a port %s", s->name, what, needs);
+}
+
 static void check_hello(struct check *c, const struct model_service *s,
 			const struct source_marks *marks)
 {
+	static const char needs[] = "whose ClientHellos are looked at (https, tls, auto)";
 	struct model_at at = source_at(marks, KEY_ALPN);
 
+	if (s->no_ech)
+		check_enforced(c, s, source_at(marks, KEY_ECH), "ech = deny",
+			       policy_protocol_is_tls, needs);
 	if (marks->line[KEY_ALPN] == 0 || source_is_bad(marks, KEY_ALPN))
 		return;
 	if (s->alpn.n == 0)
@@ -145,10 +156,7 @@ static void check_hello(struct check *c, const struct model_service *s,
 	if (s->alpn.n > FORMAT_MAX_ALPN)
 		diag_error(c->diag, at, "service %s: alpn: at most %d protocols", s->name,
 			   FORMAT_MAX_ALPN);
-	if (s->ports.n > 0 && !check_has_protocol(&s->ports, policy_protocol_is_tls))
-		diag_error(c->diag, at,
-			"service %s: alpn needs a port whose ClientHellos are looked at (https, tls, auto)",
-			s->name);
+	check_enforced(c, s, at, "alpn", policy_protocol_is_tls, needs);
 }
 
 static void check_addresses(struct check *c, const struct model_service *s)

@@ -23,6 +23,7 @@ static const char more[] =
 	";endpoints     =\n"
 	";upgrade       = none\n"
 	";allow-private = no\n"
+	";ech           = allow\n"
 	"\n"
 	"; In each [gateway NAME]:\n"
 	";via           = plain\n"

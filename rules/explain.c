@@ -68,7 +68,7 @@ static void decide(const struct policy *p, const struct ask *a, enum route_seen 
 		   struct answer *out)
 {
 	struct route_query q = { .src = a->client, .dst = out->dst, .port = a->port,
-				 .alpn = a->alpn, .alpn_len = a->alpn_len };
+				 .alpn = a->alpn, .alpn_len = a->alpn_len, .ech = a->ech };
 	uint8_t fits[256];
 
 	out->seen = ROUTE_SEEN_NOTHING;
@@ -430,6 +430,7 @@ static int parse_options(struct ask *a, int argc, char **argv, char ***words)
 	static const struct option longs[] = {
 		{ "client", required_argument, NULL, 'c' },
 		{ "alpn", required_argument, NULL, 'a' },
+		{ "ech", no_argument, NULL, 'e' },
 		{ NULL, 0, NULL, 0 },
 	};
 	struct ask said = { .client_known = false };
@@ -447,6 +448,7 @@ static int parse_options(struct ask *a, int argc, char **argv, char ***words)
 			return command_usage(argv[0]);
 		}
 		said.client_known |= c == 'c';
+		said.ech |= c == 'e';
 	}
 	if (argc - optind != 2)
 		return command_usage(argv[0]);
@@ -457,6 +459,7 @@ static int parse_options(struct ask *a, int argc, char **argv, char ***words)
 	}
 	a->client = said.client;
 	a->client_known = said.client_known;
+	a->ech = said.ech;
 	a->alpn_len = said.alpn_len;
 	memcpy(a->alpn, said.alpn, said.alpn_len);
 	return EX_OK;

@@ -18,7 +18,7 @@ void explain_print_limits(const struct policy *p, const struct policy_service *s
 			  enum route_seen seen);
 /* Something that the service's ClientHellos may offer, as in struct route_query. Returns bytes. */
 size_t explain_alpn(const struct policy *p, uint32_t service, uint8_t out[256]);
-/* ", ALPN h2, http/1.1", if that was said. */
+/* ", ALPN h2, http/1.1, with encrypted_client_hello", if that was said. */
 void explain_print_hello(const struct ask *a);
 
 /* ", from 192.0.2.1", if it was said who asks. */

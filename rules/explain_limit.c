@@ -24,17 +24,19 @@ void explain_print_hello(const struct ask *a)
 	for (size_t i = 0; i < a->alpn_len; i += 1u + a->alpn[i])
 		printf("%s%.*s", i > 0 ? ", " : ", ALPN ", a->alpn[i],
 		       (const char *)a->alpn + i + 1);
+	if (a->ech)
+		printf(", with encrypted_client_hello");
 }
 
 static void print_hellos(const struct policy *p, const struct policy_service *s)
 {
-	for (uint32_t i = 0; i < s->alpn.n; i++) {
-		if (i == 0)
-			printf(LABEL "ALPN ", "takes:");
-		printf("%s%s", i > 0 ? ", " : "", policy_string(p, policy_item(s->alpn, i)));
-	}
-	if (s->alpn.n > 0)
-		puts(" and no other");
+	if (s->alpn.n == 0 && !s->no_ech)
+		return;
+	printf(LABEL, "takes:");
+	for (uint32_t i = 0; i < s->alpn.n; i++)
+		printf("%s%s", i > 0 ? ", " : "ALPN ", policy_string(p, policy_item(s->alpn, i)));
+	printf("%s%s%s\n", s->alpn.n > 0 ? " and no other" : "",
+	       s->alpn.n > 0 && s->no_ech ? "; " : "", s->no_ech ? "no encrypted_client_hello" : "");
 }
 
 void explain_print_limits(const struct policy *p, const struct policy_service *s,

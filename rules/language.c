@@ -32,6 +32,7 @@ static const struct value_word
 	},
 	locations[] = { { "external", POLICY_EXTERNAL }, { "internal", POLICY_INTERNAL }, { NULL, 0 } },
 	upgrades[] = { { "websocket", 1 }, { "none", 0 }, { NULL, 0 } },
+	echs[] = { { "allow", 0 }, { "deny", 1 }, { NULL, 0 } },
 	yes_no[] = { { "yes", 1 }, { "no", 0 }, { NULL, 0 } },
 	vias[] = {
 		{ "plain", MODEL_VIA_PLAIN }, { "tls", MODEL_VIA_TLS }, { "mutual", MODEL_VIA_MUTUAL },
@@ -92,6 +93,7 @@ static const struct language_entry entries[] = {
 	{ SECTION_SERVICE, KEY_AUTO_ADDRESS, "auto-address", value_flag, SERVICE(auto_address), yes_no, 0 },
 	{ SECTION_SERVICE, KEY_CLIENTS, "clients", value_cidr, SERVICE(clients), NULL, LIST },
 	{ SECTION_SERVICE, KEY_ALPN, "alpn", value_alpn, SERVICE(alpn), NULL, LIST },
+	{ SECTION_SERVICE, KEY_ECH, "ech", value_flag, SERVICE(no_ech), echs, 0 },
 
 	{ SECTION_GATEWAY, KEY_ADDRESS, "address", value_endpoint, GATEWAY(addresses), NULL, LIST },
 	{ SECTION_GATEWAY, KEY_SERVERS, "servers", value_port, GATEWAY(servers), NULL, LIST },

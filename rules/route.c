@@ -181,10 +181,13 @@ static void judge_hello(const struct policy *p, const struct route_query *q, str
 	struct policy_meta m;
 
 	policy_service(p, r->service, &s);
-	if (takes_alpn(p, s.alpn, q))
+	if (s.no_ech && q->ech)
+		r->denied = ROUTE_WHY_ECH;
+	else if (!takes_alpn(p, s.alpn, q))
+		r->denied = ROUTE_WHY_ALPN;
+	else
 		return;
 	policy_meta(p, &m);
-	r->denied = ROUTE_WHY_ALPN;
 	r->reason = ROUTE_WHY_AUDIT;
 	if (s.enforcement == POLICY_AUDIT || m.enforcement == POLICY_AUDIT)
 		return;
@@ -236,6 +239,7 @@ static const struct {
 	[ROUTE_WHY_SERVER_FIRST] = {"server-first",
 				    "no service has this port, whose servers speak first"},
 	[ROUTE_WHY_OTHER_CLIENT] = {"other-client", "listed, but for other clients"},
+	[ROUTE_WHY_ECH] = {"ech", "the service does not take encrypted_client_hello"},
 	[ROUTE_WHY_ALPN] = {"alpn", "the service does not take what ALPN offers"},
 };
 

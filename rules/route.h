@@ -18,7 +18,7 @@
  *  5. nothing matched: denied under registry-only, passed through under allow-any; under audit
  *     passed through and marked.
  * A service whose `clients` do not hold the source is passed over as if it lacked the port. One that
- * is found but does not take such a ClientHello (`alpn`) refuses it: no other is tried, and neither
+ * is found but does not take such a ClientHello (`alpn`, `ech`) refuses it: no other is tried, and neither
  * does allow-any let it through. Under audit, its own or the policy's, the service takes it, marked.
  */
 #ifndef SLUICE_RULES_ROUTE_H
@@ -44,6 +44,7 @@ struct route_query {
 	/* TLS: what ALPN offers, as {u8 length, bytes} one after the other; none is http/1.1. */
 	const uint8_t *alpn;
 	size_t alpn_len;
+	bool ech;                /* TLS: with encrypted_client_hello */
 };
 
 enum route_verdict {
@@ -66,6 +67,7 @@ enum route_reason {
 	ROUTE_WHY_UNLISTED_ADDR, /* denied: neither name nor address is listed */
 	ROUTE_WHY_SERVER_FIRST,  /* denied at once: a server-first port that no service has */
 	ROUTE_WHY_OTHER_CLIENT,  /* denied: what was asked for is listed, for other clients */
+	ROUTE_WHY_ECH,           /* denied: r->service does not take encrypted_client_hello */
 	ROUTE_WHY_ALPN,          /* denied: r->service does not take a protocol that ALPN offers */
 	ROUTE_REASONS,
 };

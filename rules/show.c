@@ -331,6 +331,8 @@ static void show_service(struct show *s, uint32_t i, size_t keys_end)
 		show_word(s, "allow-private", "yes");
 	show_cidrs(s, "clients", v.clients);
 	show_strings(s, "alpn", v.alpn);
+	if (v.no_ech)
+		show_word(s, "ech", "deny");
 }
 
 int show_policy(const struct policy *p, FILE *out)

@@ -220,6 +220,7 @@ static void decide(struct worker *w, struct conn *c, enum route_seen seen,
 		q.name_len = hello->name_len;
 		q.alpn = hello->alpn;
 		q.alpn_len = hello->alpn_len;
+		q.ech = hello->ech;
 	}
 	route_find(conn_policy(w, c), &q, &r);
 	conn_tunnel(w, c, &r, q.name, q.name_len);

@@ -3,7 +3,7 @@
 import ssl
 import struct
 
-SERVER_NAME, ALPN, PADDING = 0, 16, 21
+SERVER_NAME, ALPN, PADDING, ECH = 0, 16, 21, 0xFE0D
 
 
 def real(name=None, alpn=None):
@@ -40,6 +40,12 @@ def alpn(*names):
     return struct.pack("!HHH", ALPN, len(listed) + 2, len(listed)) + listed
 
 
+def ech():
+    """What a client with a key sends, and one without (GREASE): an outer hello's extension of sealed bytes."""
+    body = bytes.fromhex("00" "00010001" "2a" "0020") + bytes(range(32)) + b"\x00\xb0" + bytes(range(176))
+    return struct.pack("!HH", ECH, len(body)) + body
+
+
 def padding(size):
     return struct.pack("!HH", PADDING, size) + bytes(size)
 
@@ -55,10 +61,11 @@ def message(*extensions, version=0x0303):
 
 
 def made(spec):
-    """A ClientHello by description, for cases: "NAME [records=N] [pad=N] [names=A,B] [alpn=A,B] [twice] [text]".
+    """A ClientHello by description, for cases: "NAME [records=N] [pad=N] [names=A,B] [alpn=A,B] [ech] [twice] [text]".
 
     NAME `-` is none. records=N: that many handshake bytes in each record; pad=N: so many bytes of padding before the
-    name; alpn=A,B: offered by ALPN, `alpn=` an empty list; twice: the server_name extension two times; raw=TEXT: another name instead of NAME, with backslash escapes.
+    name; alpn=A,B: offered by ALPN, `alpn=` an empty list; ech: an encrypted_client_hello; twice: the server_name
+    extension two times; raw=TEXT: another name instead of NAME, with backslash escapes.
     """
     words = spec.split()
     options = dict(word.partition("=")[::2] for word in words[1:])
@@ -71,4 +78,6 @@ def made(spec):
     extensions += [server_name(*names)] * (2 if "twice" in options else 1) if names else []
     if "alpn" in options:
         extensions.append(alpn(*(n.encode() for n in options["alpn"].split(",") if n)))
+    if "ech" in options:
+        extensions.append(ech())
     return records(message(*extensions), int(options.get("records", 1 << 14)))

@@ -7,7 +7,7 @@
 #include "rules/route.h"
 
 /* Services by index, in name order. */
-enum { ANY, AUDITED, AUTO, H2, MQTT, WEB };
+enum { ANY, AUDITED, AUTO, H2, MQTT, OPEN, PLAIN, WEB };
 
 static void hello_model(struct model *m)
 {
@@ -22,10 +22,12 @@ static void hello_model(struct model *m)
 	push_port(&s->ports, POLICY_PROTO_TLS, 443, 443);
 	push_string(&s->alpn, "h2");
 	s->enforcement = POLICY_AUDIT;
+	s->no_ech = true;
 	s = push_service(m, "auto", POLICY_NONE);
 	push_host(&s->hosts, "auto.test");
 	push_port(&s->ports, POLICY_PROTO_AUTO, 7000, 7000);
 	push_string(&s->alpn, "h2");
+	s->no_ech = true;
 	s = push_service(m, "h2", POLICY_DNS);
 	push_host(&s->hosts, "h2.test");
 	push_port(&s->ports, POLICY_PROTO_HTTPS, 443, 443);
@@ -35,6 +37,13 @@ static void hello_model(struct model *m)
 	push_port(&s->ports, POLICY_PROTO_TLS, 8883, 8883);
 	push_port(&s->ports, POLICY_PROTO_TCP, 1883, 1883);
 	push_string(&s->alpn, "mqtt");
+	s = push_service(m, "open", POLICY_DNS);
+	push_host(&s->hosts, "open.test");
+	push_port(&s->ports, POLICY_PROTO_HTTPS, 443, 443);
+	s = push_service(m, "plain", POLICY_DNS);
+	push_host(&s->hosts, "plain.test");
+	push_port(&s->ports, POLICY_PROTO_HTTPS, 443, 443);
+	s->no_ech = true;
 	s = push_service(m, "web", POLICY_DNS);
 	push_host(&s->hosts, "www.test");
 	push_port(&s->ports, POLICY_PROTO_HTTPS, 443, 443);
@@ -46,7 +55,7 @@ static const struct row {
 	uint16_t port;
 	enum route_seen seen;
 	const char *name;
-	const char *alpn; /* "" : none */
+	const char *alpn; /* "": none; "ech...": with encrypted_client_hello, and what follows */
 	int service;      /* that takes it, or refuses it */
 	enum route_reason why; /* refused for; ROUTE_WHY_NONE: taken */
 } rows[] = {
@@ -81,19 +90,31 @@ static const struct row {
 	{7000, ROUTE_SEEN_TLS, NULL, "\003ssh", AUTO, ROUTE_WHY_ALPN},
 	{7000, ROUTE_SEEN_HTTP, "auto.test", "", AUTO, ROUTE_WHY_NONE},
 	{7000, ROUTE_SEEN_OTHER, NULL, "", AUTO, ROUTE_WHY_NONE},
+	/* ECH, whatever is offered besides. */
+	{443, ROUTE_SEEN_TLS, "plain.test", "\002h2", PLAIN, ROUTE_WHY_NONE},
+	{443, ROUTE_SEEN_TLS, "plain.test", "ech\002h2", PLAIN, ROUTE_WHY_ECH},
+	{443, ROUTE_SEEN_TLS, "plain.test", "ech", PLAIN, ROUTE_WHY_ECH},
+	{443, ROUTE_SEEN_TLS, "open.test", "ech\002h2", OPEN, ROUTE_WHY_NONE},
+	{443, ROUTE_SEEN_TLS, "www.test", "ech\002h2", WEB, ROUTE_WHY_NONE},
+	{443, ROUTE_SEEN_TLS, "www.test", "ech\003ssh", WEB, ROUTE_WHY_ALPN},
+	{7000, ROUTE_SEEN_TLS, "auto.test", "ech\003ssh", AUTO, ROUTE_WHY_ECH},
+	{7000, ROUTE_SEEN_TLS, NULL, "ech\002h2", AUTO, ROUTE_WHY_ECH},
 	/* Its own audit. */
 	{443, ROUTE_SEEN_TLS, "audited.test", "\002h2", AUDITED, ROUTE_WHY_NONE},
-	{443, ROUTE_SEEN_TLS, "audited.test", "\003ssh", AUDITED, ROUTE_WHY_AUDIT},
+	{443, ROUTE_SEEN_TLS, "audited.test", "\003ssh", AUDITED, ROUTE_WHY_ALPN},
+	{443, ROUTE_SEEN_TLS, "audited.test", "ech\002h2", AUDITED, ROUTE_WHY_ECH},
 };
 
 static void check_row(const struct policy *p, const struct row *row, size_t i, bool audit)
 {
+	bool ech = strncmp(row->alpn, "ech", 3) == 0;
+	const char *alpn = row->alpn + (ech ? 3 : 0);
 	struct route_query q = {
 		.port = row->port, .seen = row->seen, .name = row->name,
-		.alpn = (const uint8_t *)row->alpn, .alpn_len = strlen(row->alpn),
+		.alpn = (const uint8_t *)alpn, .alpn_len = strlen(alpn), .ech = ech,
 	};
-	enum route_reason why = row->why == ROUTE_WHY_AUDIT ? ROUTE_WHY_ALPN : row->why;
-	bool marked = why != ROUTE_WHY_NONE && (audit || row->why == ROUTE_WHY_AUDIT);
+	enum route_reason why = row->why;
+	bool marked = why != ROUTE_WHY_NONE && (audit || row->service == AUDITED);
 	struct route r;
 
 	q.name_len = row->name != NULL ? strlen(row->name) : 0;
