@@ -159,6 +159,16 @@ static void check_hello(struct check *c, const struct model_service *s,
 	check_enforced(c, s, at, "alpn", policy_protocol_is_tls, needs);
 }
 
+static void check_messages(struct check *c, const struct model_service *s,
+			   const struct source_marks *marks)
+{
+	static const char needs[] = "whose requests are read (http, auto)";
+
+	if (s->scrub)
+		check_enforced(c, s, source_at(marks, KEY_SCRUB), "scrub = yes",
+			       policy_protocol_is_http, needs);
+}
+
 static void check_addresses(struct check *c, const struct model_service *s)
 {
 	for (size_t i = 0; i < s->addresses.n; i++) {
@@ -316,6 +326,7 @@ void check_service(struct check *c, const struct model_service *s, const struct 
 	check_export(c, s, marks);
 	check_clients(c, s, marks);
 	check_hello(c, s, marks);
+	check_messages(c, s, marks);
 	check_udp(c, s, marks);
 	if (!source_is_bad(marks, KEY_RESOLUTION)) {
 		check_addresses(c, s);

@@ -24,6 +24,7 @@ static const char more[] =
 	";upgrade       = none\n"
 	";allow-private = no\n"
 	";ech           = allow\n"
+	";scrub         = no\n"
 	"\n"
 	"; In each [gateway NAME]:\n"
 	";via           = plain\n"

@@ -44,4 +44,7 @@ void explain_print_limits(const struct policy *p, const struct policy_service *s
 {
 	if (seen == ROUTE_SEEN_TLS)
 		print_hellos(p, s);
+	if (seen == ROUTE_SEEN_HTTP && s->scrub)
+		printf(LABEL "requests of what could stand for their Host or target (scrub = yes)\n",
+		       "strips:");
 }

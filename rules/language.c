@@ -94,6 +94,7 @@ static const struct language_entry entries[] = {
 	{ SECTION_SERVICE, KEY_CLIENTS, "clients", value_cidr, SERVICE(clients), NULL, LIST },
 	{ SECTION_SERVICE, KEY_ALPN, "alpn", value_alpn, SERVICE(alpn), NULL, LIST },
 	{ SECTION_SERVICE, KEY_ECH, "ech", value_flag, SERVICE(no_ech), echs, 0 },
+	{ SECTION_SERVICE, KEY_SCRUB, "scrub", value_flag, SERVICE(scrub), yes_no, 0 },
 
 	{ SECTION_GATEWAY, KEY_ADDRESS, "address", value_endpoint, GATEWAY(addresses), NULL, LIST },
 	{ SECTION_GATEWAY, KEY_SERVERS, "servers", value_port, GATEWAY(servers), NULL, LIST },

@@ -118,6 +118,7 @@ struct policy_service {
 	enum policy_enforcement enforcement;
 	bool websocket, allow_private;
 	bool no_ech;              /* ClientHellos with encrypted_client_hello are refused */
+	bool scrub;               /* requests lose what could stand for their Host and target */
 	bool auto_address;        /* cidrs are synthetic: names stand for them, nobody dials them */
 	uint32_t n_hosts;
 	struct policy_run ports, endpoints, cidrs;

@@ -333,6 +333,8 @@ static void show_service(struct show *s, uint32_t i, size_t keys_end)
 	show_strings(s, "alpn", v.alpn);
 	if (v.no_ech)
 		show_word(s, "ech", "deny");
+	if (v.scrub)
+		show_word(s, "scrub", "yes");
 }
 
 int show_policy(const struct policy *p, FILE *out)

@@ -45,6 +45,8 @@ static void decide(struct worker *w, struct conn *c, struct exchange *x)
 		c->key = r.key ? (uint32_t)(r.key - p->at[FORMAT_NAMES]) : NONE;
 		policy_service(p, r.service, &s);
 		x->upgrade = x->rq.websocket && s.websocket;
+		if (s.scrub)
+			http_request_scrub(exchange_bytes(w, x), &x->rq);
 		x->port = r.port;
 	} else if (r.verdict == ROUTE_PASSTHROUGH) {
 		c->flags |= CONN_PASSTHROUGH;

@@ -81,6 +81,13 @@ size_t http_request_write(const char *head, const struct http_request *r, uint16
                           bool upgrade, char *out, size_t room);
 
 /*
+ * Drops the fields in which servers and frameworks look for another host or target than the
+ * request's: Forwarded, X-Host, X-HTTP-Host-Override, and those that begin with X-Forwarded,
+ * X-Original- and X-Rewrite-; with '_' for '-', too.
+ */
+void http_request_scrub(const char *head, struct http_request *r);
+
+/*
  * Parses one complete response head. to_head: the request was HEAD; to_websocket: it asked for the
  * upgrade. 0 or enum http_error.
  */

@@ -277,3 +277,26 @@ size_t http_request_write(const char *head, const struct http_request *r, uint16
 	http_put_text(&o, "\r\n");
 	return o.full ? 0 : (size_t)(o.at - out);
 }
+
+/* A name that is lower (and '-' written as '_'), or begins as lower does up to its '*'. */
+static bool is_name(const char *s, size_t len, const char *lower)
+{
+	size_t at = 0;
+
+	while (at < len && lower[at] != '*' && (s[at] == '_' ? '-' : s[at] | 0x20) == lower[at])
+		at++;
+	return lower[at] == '*' || (at == len && lower[at] == '\0');
+}
+
+void http_request_scrub(const char *head, struct http_request *r)
+{
+	static const char names[][21] = {
+		"forwarded", "x-forwarded*", "x-original-*", "x-rewrite-*", "x-host",
+		"x-http-host-override",
+	};
+
+	for (unsigned i = 0; i < r->n_fields; i++)
+		for (unsigned k = 0; k < sizeof(names) / sizeof(names[0]); k++)
+			if (is_name(head + r->fields[i].name.at, r->fields[i].name.len, names[k]))
+				r->dropped |= (uint64_t)1 << i;
+}

@@ -246,6 +246,48 @@ static void test_every_byte(void **state)
 	}
 }
 
+/* Which fields are scrubbed, wherever they stand; the rest is as it was. */
+static void test_scrub(void **state)
+{
+	static const struct { const char *name; bool gone; } names[] = {
+		{ "Forwarded", true }, { "FORWARDED", true }, { "X-Host", true }, { "x_host", true },
+		{ "X-HTTP-Host-Override", true }, { "x_http-host_OVERRIDE", true },
+		{ "X-Forwarded", true }, { "X-Forwarded-Host", true }, { "X_Forwarded_Host", true },
+		{ "X-Forwarded-For", true }, { "x-forwarded-proto", true }, { "X-Forwarded-Port", true },
+		{ "X-Forwarded-Server", true }, { "X-Forwarded-Prefix", true }, { "X-Forwarded-*a", true },
+		{ "X-Original-URL", true }, { "X-Original-URI", true }, { "X-Original-Host", true },
+		{ "x-original_url", true }, { "X-Rewrite-URL", true }, { "X_REWRITE_URL", true },
+		{ "X-Rewrite-", true },
+		{ "Forwarded-For", false }, { "Forwarde", false }, { "Forwardee", false },
+		{ "X-Forwarde", false }, { "X-Hos", false }, { "X-Hosts", false }, { "X-Host-", false },
+		{ "X-Original", false }, { "X-Rewrite", false }, { "X-Originals", false },
+		{ "XForwarded-Host", false }, { "X-HTTP-Host-Overrid", false },
+		{ "X-HTTP-Host-Overrides", false }, { "Via", false }, { "Accept", false }, { "X", false },
+		{ "_", false },
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		char text[256], want[256], out[256], *head;
+		struct http_request r;
+		size_t n;
+
+		snprintf(text, sizeof(text), "GET / HTTP/1.1\r\n%s: 1\r\nHost: a.test\r\nA: 2\r\n%s: 3\r\n\r\n",
+		         names[i].name, names[i].name);
+		if (names[i].gone)
+			snprintf(want, sizeof(want), "GET / HTTP/1.1\r\nhost: a.test\r\nA: 2\r\n\r\n");
+		else
+			snprintf(want, sizeof(want), "GET / HTTP/1.1\r\nhost: a.test\r\n%s: 1\r\nA: 2\r\n%s: 3\r\n\r\n",
+			         names[i].name, names[i].name);
+		head = (char *)guard_copy(&guard, text, strlen(text));
+		assert_int_equal(http_request_parse(head, strlen(text), 80, &r), HTTP_OK);
+		http_request_scrub(head, &r);
+		n = http_request_write(head, &r, 80, false, out, sizeof(out) - 1);
+		out[n] = '\0';
+		if (strcmp(out, want) != 0)
+			fail_msg("%s: wrote:\n%s", names[i].name, out);
+	}
+}
+
 static void test_errors(void **state)
 {
 	(void)state;
@@ -272,6 +314,7 @@ int main(void)
 		cmocka_unit_test(test_incremental),
 		cmocka_unit_test(test_not_one_head),
 		cmocka_unit_test(test_every_byte),
+		cmocka_unit_test(test_scrub),
 		cmocka_unit_test(test_errors),
 	};
 	enum { ROWS = sizeof(rows) / sizeof(rows[0]) };

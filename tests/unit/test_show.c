@@ -96,7 +96,8 @@ static void test_full(void **state)
 		"upgrade       = websocket\n"
 		"allow-private = yes\n"
 		"alpn          = h2, http/1.1\n"
-		"ech           = deny\n";
+		"ech           = deny\n"
+		"scrub         = yes\n";
 	struct model m;
 	size_t len, text_len;
 	uint8_t *bytes;
@@ -242,6 +243,7 @@ static void test_values_again(void **state)
 		s->websocket = i % 2;
 		s->allow_private = i / 2 % 2;
 		s->no_ech = i / 3 % 2;
+		s->scrub = i / 4 % 2;
 		push_host(&s->hosts, "a.test");
 		push_port(&s->ports, (enum policy_protocol)(i + 1), 80, (uint16_t)(80 + i));
 		if (i + 1 != POLICY_PROTO_UDP)
