@@ -167,6 +167,9 @@ static void check_messages(struct check *c, const struct model_service *s,
 	if (s->scrub)
 		check_enforced(c, s, source_at(marks, KEY_SCRUB), "scrub = yes",
 			       policy_protocol_is_http, needs);
+	if (s->no_alt_svc)
+		check_enforced(c, s, source_at(marks, KEY_ALT_SVC), "alt-svc = strip",
+			       policy_protocol_is_http, needs);
 }
 
 static void check_addresses(struct check *c, const struct model_service *s)

@@ -25,6 +25,7 @@ static const char more[] =
 	";allow-private = no\n"
 	";ech           = allow\n"
 	";scrub         = no\n"
+	";alt-svc       = keep\n"
 	"\n"
 	"; In each [gateway NAME]:\n"
 	";via           = plain\n"

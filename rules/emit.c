@@ -347,7 +347,8 @@ static void write_service(struct emit *w, size_t i)
 				     (s->allow_private ? SERVICE_FLAG_ALLOW_PRIVATE : 0) |
 				     (s->auto_address ? SERVICE_FLAG_AUTO_ADDRESS : 0) |
 				     (s->no_ech ? SERVICE_FLAG_NO_ECH : 0) |
-				     (s->scrub ? SERVICE_FLAG_SCRUB : 0));
+				     (s->scrub ? SERVICE_FLAG_SCRUB : 0) |
+				     (s->no_alt_svc ? SERVICE_FLAG_NO_ALT_SVC : 0));
 	put_le32(r + SERVICE_HOSTS, w->n_hosts[i]);
 	put_le32(r + SERVICE_FIRST_HOST, w->first_host[i]);
 	write_ports(w, r + SERVICE_PORTS, &s->ports);

@@ -47,4 +47,6 @@ void explain_print_limits(const struct policy *p, const struct policy_service *s
 	if (seen == ROUTE_SEEN_HTTP && s->scrub)
 		printf(LABEL "requests of what could stand for their Host or target (scrub = yes)\n",
 		       "strips:");
+	if (seen == ROUTE_SEEN_HTTP && s->no_alt_svc)
+		printf(LABEL "responses of Alt-Svc\n", "strips:");
 }

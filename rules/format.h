@@ -148,8 +148,8 @@ enum {
 	SERVICE_FLAG_WEBSOCKET = 1, SERVICE_FLAG_ALLOW_PRIVATE = 2,
 	SERVICE_FLAG_AUTO_ADDRESS = 4, /* its addresses are synthetic */
 	SERVICE_FLAG_NO_ECH = 8,
-	SERVICE_FLAG_SCRUB = 16,
-	SERVICE_FLAGS_KNOWN = 31,
+	SERVICE_FLAG_SCRUB = 16, SERVICE_FLAG_NO_ALT_SVC = 32,
+	SERVICE_FLAGS_KNOWN = 63,
 };
 
 /* PORT: u16 number, u16 target, u8 enum policy_protocol, 3 zero */

@@ -33,6 +33,7 @@ static const struct value_word
 	locations[] = { { "external", POLICY_EXTERNAL }, { "internal", POLICY_INTERNAL }, { NULL, 0 } },
 	upgrades[] = { { "websocket", 1 }, { "none", 0 }, { NULL, 0 } },
 	echs[] = { { "allow", 0 }, { "deny", 1 }, { NULL, 0 } },
+	alt_svcs[] = { { "keep", 0 }, { "strip", 1 }, { NULL, 0 } },
 	yes_no[] = { { "yes", 1 }, { "no", 0 }, { NULL, 0 } },
 	vias[] = {
 		{ "plain", MODEL_VIA_PLAIN }, { "tls", MODEL_VIA_TLS }, { "mutual", MODEL_VIA_MUTUAL },
@@ -95,6 +96,7 @@ static const struct language_entry entries[] = {
 	{ SECTION_SERVICE, KEY_ALPN, "alpn", value_alpn, SERVICE(alpn), NULL, LIST },
 	{ SECTION_SERVICE, KEY_ECH, "ech", value_flag, SERVICE(no_ech), echs, 0 },
 	{ SECTION_SERVICE, KEY_SCRUB, "scrub", value_flag, SERVICE(scrub), yes_no, 0 },
+	{ SECTION_SERVICE, KEY_ALT_SVC, "alt-svc", value_flag, SERVICE(no_alt_svc), alt_svcs, 0 },
 
 	{ SECTION_GATEWAY, KEY_ADDRESS, "address", value_endpoint, GATEWAY(addresses), NULL, LIST },
 	{ SECTION_GATEWAY, KEY_SERVERS, "servers", value_port, GATEWAY(servers), NULL, LIST },

@@ -56,7 +56,7 @@ struct model_service {
 	enum policy_resolution resolution;
 	enum policy_location location;
 	enum policy_enforcement enforcement;
-	bool websocket, allow_private, no_ech, scrub;
+	bool websocket, allow_private, no_ech, scrub, no_alt_svc;
 	bool auto_address; /* addresses were drawn by the compiler */
 	struct model_strings export_to, alpn;
 	struct model_cidrs addresses, clients;

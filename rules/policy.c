@@ -255,6 +255,7 @@ void policy_service(const struct policy *p, uint32_t i, struct policy_service *s
 	s->allow_private = (r[SERVICE_FLAGS] & SERVICE_FLAG_ALLOW_PRIVATE) != 0;
 	s->no_ech = (r[SERVICE_FLAGS] & SERVICE_FLAG_NO_ECH) != 0;
 	s->scrub = (r[SERVICE_FLAGS] & SERVICE_FLAG_SCRUB) != 0;
+	s->no_alt_svc = (r[SERVICE_FLAGS] & SERVICE_FLAG_NO_ALT_SVC) != 0;
 	s->auto_address = (r[SERVICE_FLAGS] & SERVICE_FLAG_AUTO_ADDRESS) != 0;
 	s->n_hosts = get_le32(r + SERVICE_HOSTS);
 	s->ports = run(r + SERVICE_PORTS);

@@ -119,6 +119,7 @@ struct policy_service {
 	bool websocket, allow_private;
 	bool no_ech;              /* ClientHellos with encrypted_client_hello are refused */
 	bool scrub;               /* requests lose what could stand for their Host and target */
+	bool no_alt_svc;          /* responses lose Alt-Svc */
 	bool auto_address;        /* cidrs are synthetic: names stand for them, nobody dials them */
 	uint32_t n_hosts;
 	struct policy_run ports, endpoints, cidrs;

@@ -335,6 +335,8 @@ static void show_service(struct show *s, uint32_t i, size_t keys_end)
 		show_word(s, "ech", "deny");
 	if (v.scrub)
 		show_word(s, "scrub", "yes");
+	if (v.no_alt_svc)
+		show_word(s, "alt-svc", "strip");
 }
 
 int show_policy(const struct policy *p, FILE *out)

@@ -42,6 +42,7 @@ struct exchange {
 	bool close_client, reusable, head_done, direct;
 	bool head_sent;            /* the request head is on its way */
 	bool upgrade;              /* WebSocket is allowed and asked for */
+	bool no_alt_svc;           /* the service strips it */
 	bool parsed;               /* rq is valid as far as the log needs it */
 	const char *route_name;
 	struct policy_port port;

@@ -45,6 +45,7 @@ static void decide(struct worker *w, struct conn *c, struct exchange *x)
 		c->key = r.key ? (uint32_t)(r.key - p->at[FORMAT_NAMES]) : NONE;
 		policy_service(p, r.service, &s);
 		x->upgrade = x->rq.websocket && s.websocket;
+		x->no_alt_svc = s.no_alt_svc;
 		if (s.scrub)
 			http_request_scrub(exchange_bytes(w, x), &x->rq);
 		x->port = r.port;

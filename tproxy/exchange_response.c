@@ -105,6 +105,8 @@ static int pass_head(struct worker *w, struct exchange *x, const char *head, siz
 
 	if (http_response_parse(head, len, x->rq.head, x->upgrade, &rs))
 		return -1;
+	if (x->no_alt_svc)
+		http_response_strip(head, &rs);
 	bool interim = rs.status < 200 && rs.status != 101;
 	if (interim && ++x->interim > INTERIM_MAX)
 		return -1;

@@ -93,6 +93,8 @@ void http_request_scrub(const char *head, struct http_request *r);
  */
 int http_response_parse(const char *head, size_t len, bool to_head, bool to_websocket,
                         struct http_response *r);
+/* Drops Alt-Svc, which leads clients to other servers, and to QUIC (RFC 7838). */
+void http_response_strip(const char *head, struct http_response *r);
 /*
  * Writes it for the client (client_minor: its HTTP/1.minor). close: say "connection: close".
  * Framing: LENGTH as is; CHUNKED stays chunked for 1.1 clients, is close-delimited for 1.0; CLOSE

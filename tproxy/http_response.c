@@ -67,6 +67,13 @@ int http_response_parse(const char *head, size_t len, bool to_head, bool to_webs
 	return framing_read(r, &h, to_head);
 }
 
+void http_response_strip(const char *head, struct http_response *r)
+{
+	for (unsigned i = 0; i < r->n_fields; i++)
+		if (http_equal(head + r->fields[i].name.at, r->fields[i].name.len, "alt-svc"))
+			r->dropped |= (uint64_t)1 << i;
+}
+
 static void put_framing(struct http_out *o, const struct http_response *r,
                         enum http_framing framing)
 {

@@ -196,6 +196,11 @@ class Connection:
         self.sock.sendall(b"HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\n")
         self.reply(200, b"after hints\n")
 
+    def on_alt_svc(self, *_):
+        """An invitation in each of two heads, and twice in one."""
+        self.sock.sendall(b"HTTP/1.1 103 Early Hints\r\nalt-svc: h3=\":443\"\r\n\r\n")
+        self.reply(200, b"elsewhere\n", 'Alt-Svc: h3=":443"; ma=86400\r\nx-kept: 1\r\nALT-SVC: h2="evil.test:443"\r\n')
+
     def on_bad(self, _number, _fields, name):
         self.sock.sendall(BAD[name].replace(b"{id}", self.identity().encode()))
         return False

@@ -135,7 +135,8 @@ static inline void model_full(struct model *m)
 	push_endpoint(&s->endpoints, "b.example.net", 0, 3);
 	push_endpoint(&s->endpoints, "192.0.2.1", 8080, 1);
 	push_endpoint(&s->endpoints, "2001:db8::1", 0, 1000000);
-	s->websocket = s->allow_private = s->no_ech = s->scrub = true;
+	s->websocket = s->allow_private = s->no_ech = true;
+	s->scrub = s->no_alt_svc = true;
 	push_string(&s->alpn, "http/1.1");
 	push_string(&s->alpn, "h2");
 	s->enforcement = POLICY_AUDIT;
@@ -221,6 +222,7 @@ static inline void read_service(const struct policy *p, uint32_t i, struct model
 	out->allow_private = s.allow_private;
 	out->no_ech = s.no_ech;
 	out->scrub = s.scrub;
+	out->no_alt_svc = s.no_alt_svc;
 	out->auto_address = s.auto_address;
 	read_strings(p, s.export_to, &out->export_to);
 	read_strings(p, s.alpn, &out->alpn);

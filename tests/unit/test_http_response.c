@@ -258,6 +258,32 @@ static void test_every_byte(void **state)
 	}
 }
 
+/* Alt-Svc goes wherever it stands and however it is written; what only looks like it stays. */
+static void test_strip(void **state)
+{
+	static const char text[] = OK "alt-svc: h3=\":443\"\r\nAlt-Svcs: 1\r\nALT-SVC: clear\r\nAlt-Sv: 2\r\n"
+	                           "Alt_Svc: 3\r\nContent-Length: 5\r\nAlt-Svc:\r\n\r\n";
+	static const char stripped[] = OK "Alt-Svcs: 1\r\nAlt-Sv: 2\r\nAlt_Svc: 3\r\n" CLEN END;
+	static const char hints[] = "HTTP/1.1 103 Early Hints\r\nAlt-Svc: h3=\":443\"\r\nLink: x\r\n\r\n";
+	static const char hints_stripped[] = "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n";
+	static const struct { const char *head, *want; } heads[] = {
+		{ text, stripped }, { hints, hints_stripped },
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
+		size_t len = strlen(heads[i].head), n;
+		char *head = (char *)guard_copy(&guard, heads[i].head, len), out[512];
+		enum http_framing framing;
+		struct http_response r;
+
+		assert_int_equal(http_response_parse(head, len, false, false, &r), HTTP_OK);
+		http_response_strip(head, &r);
+		n = http_response_write(head, &r, 1, false, &framing, out, sizeof(out) - 1);
+		out[n] = '\0';
+		assert_string_equal(out, heads[i].want);
+	}
+}
+
 static void test_direct(void **state)
 {
 	static const char kept[] = "HTTP/1.1 502 Bad Gateway\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
@@ -285,7 +311,7 @@ static void test_direct(void **state)
 int main(void)
 {
 	enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
-	static struct CMUnitTest tests[ROWS + 2];
+	static struct CMUnitTest tests[ROWS + 3];
 	int failed;
 
 	guard_init(&guard, 4096);
@@ -297,6 +323,7 @@ int main(void)
 	}
 	tests[ROWS] = (struct CMUnitTest)cmocka_unit_test(test_every_byte);
 	tests[ROWS + 1] = (struct CMUnitTest)cmocka_unit_test(test_direct);
+	tests[ROWS + 2] = (struct CMUnitTest)cmocka_unit_test(test_strip);
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
 	guard_fini(&out_guard);
 	guard_fini(&guard);

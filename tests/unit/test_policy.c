@@ -10,7 +10,7 @@
 
 /* Of model_full()'s encoding. */
 #define FULL_LENGTH 1844
-#define FULL_CRC    0x2975d6a1
+#define FULL_CRC    0x44c2577
 
 static uint32_t random_state;
 
@@ -57,7 +57,8 @@ static void check_service_web(const struct policy *p, uint32_t i)
 	assert_int_equal(s.resolution, POLICY_DNS);
 	assert_int_equal(s.location, POLICY_EXTERNAL);
 	assert_int_equal(s.enforcement, POLICY_AUDIT);
-	assert_true(s.websocket && s.allow_private && s.no_ech && s.scrub);
+	assert_true(s.websocket && s.allow_private && s.no_ech);
+	assert_true(s.scrub && s.no_alt_svc);
 	assert_int_equal(s.alpn.n, 2);
 	assert_string_equal(policy_string(p, policy_item(s.alpn, 0)), "h2");
 	assert_string_equal(policy_string(p, policy_item(s.alpn, 1)), "http/1.1");

@@ -97,7 +97,8 @@ static void test_full(void **state)
 		"allow-private = yes\n"
 		"alpn          = h2, http/1.1\n"
 		"ech           = deny\n"
-		"scrub         = yes\n";
+		"scrub         = yes\n"
+		"alt-svc       = strip\n";
 	struct model m;
 	size_t len, text_len;
 	uint8_t *bytes;
@@ -244,6 +245,7 @@ static void test_values_again(void **state)
 		s->allow_private = i / 2 % 2;
 		s->no_ech = i / 3 % 2;
 		s->scrub = i / 4 % 2;
+		s->no_alt_svc = i / 6 % 2;
 		push_host(&s->hosts, "a.test");
 		push_port(&s->ports, (enum policy_protocol)(i + 1), 80, (uint16_t)(80 + i));
 		if (i + 1 != POLICY_PROTO_UDP)
