@@ -97,9 +97,9 @@ class Internet:
         number = name if isinstance(name, int) else self.hosts[name]
         return address(number, family)
 
-    def pod(self, name, dns=0):
-        """A new pod; dns: the family that its name server answers for (0: both)."""
-        return Pod(self, name, next(self._pods), dns)
+    def pod(self, name, dns=0, plugged=True):
+        """A new pod; dns: the family that its name server answers for (0: both); plugged: see Pod."""
+        return Pod(self, name, next(self._pods), dns, plugged)
 
     def listen(self, number, port, family, backlog=1024):
         """A listening TCP socket on a host's address."""
@@ -177,25 +177,36 @@ class NameServer:
 
 
 class Pod:
-    """A namespace with one wire to the internet, which is its default route."""
+    """A namespace with one wire to the internet, which is its default route.
 
-    def __init__(self, internet, name, index, dns):
+    plugged: True; or False, when lay_wire() and plug_in() are the caller's to call.
+    """
+
+    def __init__(self, internet, name, index, dns, plugged=True):
         self.internet = internet
         self.space = Space(internet.lab, name)
         self.wire = f"pod{index}"
         self.addresses = {V4: f"10.77.{index}.2", V6: f"fd00:77:{index}::2"}
-        gateway = {V4: f"10.77.{index}.1", V6: f"fd00:77:{index}::1"}
-        net = internet.space
-        net.ip(f"link add {self.wire} type veth peer name eth0 netns {self.space.name}",
-               f"addr add {gateway[V4]}/24 dev {self.wire}",
-               f"addr add {gateway[V6]}/64 dev {self.wire} nodad",
-               f"link set {self.wire} up")
+        self.gateways = {V4: f"10.77.{index}.1", V6: f"fd00:77:{index}::1"}
+        self.use_nameserver(DNS[dns], dns or V4)
+        if plugged:
+            self.lay_wire()
+            self.plug_in()
+
+    def lay_wire(self):
+        """The wire is there, with its far end up."""
+        self.internet.space.ip(f"link add {self.wire} type veth peer name eth0 netns {self.space.name}",
+                               f"addr add {self.gateways[V4]}/24 dev {self.wire}",
+                               f"addr add {self.gateways[V6]}/64 dev {self.wire} nodad",
+                               f"link set {self.wire} up")
+
+    def plug_in(self):
+        """The near end is up too, with addresses and routes."""
         self.space.ip(f"addr add {self.addresses[V4]}/24 dev eth0",
                       f"addr add {self.addresses[V6]}/64 dev eth0 nodad",
                       "link set eth0 up",
-                      f"route add default via {gateway[V4]}",
-                      f"route add default via {gateway[V6]}")
-        self.use_nameserver(DNS[dns], dns or V4)
+                      f"route add default via {self.gateways[V4]}",
+                      f"route add default via {self.gateways[V6]}")
 
     def use_nameserver(self, number, family):
         self.nameserver = address(number, family)

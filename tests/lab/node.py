@@ -38,6 +38,7 @@ class Node:
         self.compiled = os.path.join(self.dir, "policy.slp")
         self.access_log = os.path.join(self.logs, "access.log")
         self.proxy = self.holder = None
+        self.admin_name, self.holds = "admin.sock", 0
         for directory in (self.dir, self.logs):
             os.makedirs(directory, exist_ok=True)
         os.chown(self.logs, PROXY_UID, PROXY_UID)
@@ -70,11 +71,16 @@ class Node:
 
     def hold(self):
         """Install the rules, and keep the process that holds them."""
-        self.holder = self.pod.space.spawn(f"{self.name}/hold", [self.program("init"), "hold", "--policy", self.compiled,
-                                                                 "--state", self.state])
+        self.spawn_holder()
         until(lambda: "holding the rules" in self.holder.output() or not self.holder.alive(), "sluice-init hold")
         if not self.holder.alive():
             raise RuntimeError(f"sluice-init hold: {self.holder.output()}")
+
+    def spawn_holder(self):
+        """The same without waiting for it."""
+        self.holds += 1  # a log of its own, in which its readiness is not another's
+        self.holder = self.pod.space.spawn(f"{self.name}/hold-{self.holds}", [
+            self.program("init"), "hold", "--policy", self.compiled, "--state", self.state])
 
     def remove(self):
         """Remove them; returns sluice-init's result."""
@@ -87,7 +93,7 @@ class Node:
 
     @property
     def admin(self):
-        return os.path.join(self.state, "admin.sock")
+        return os.path.join(self.state, self.admin_name)
 
     def start(self, seconds=10.0, env=None):
         """Start the proxy and wait until it says that it is ready; returns the milliseconds that took."""
