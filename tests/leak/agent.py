@@ -85,8 +85,9 @@ class Agent:
         return pickle.loads(self._here.recv(1 << 16))
 
     def close(self):
-        self._here.close()
+        os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
+        self._here.close()
 
 
 def serve(sock, attacks):

@@ -179,22 +179,21 @@ def ping_socket(a):
 
 @attack("the proxy's port, by every local address", *EVERYBODY, control=False)
 def proxys_port(a):
-    for address in [*a.mine, "::" if a.family == 6 else "0.0.0.0"]:
-        with a.socket() as sock:
-            sock.settimeout(2)
-            try:
-                sock.connect((address, 15001))
-                sock.sendall(b"GET / HTTP/1.1\r\nHost: origin.test\r\n\r\n")
-                assert a.bare or not sock.recv(100), f"{address}: the proxy answers"
-            except OSError:
-                pass
+    for sock, where in a.connect_all(((address, 15001), ()) for address in local(a)):
+        answer = b""
+        with trying():
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: origin.test\r\n\r\n")
+            answer = sock.recv(100)
+        assert a.bare or not answer, f"{where}: the proxy answers"
 
 
 @attack("web ports of every local address", *EVERYBODY, control=False)
 def local_ports(a):
-    for address in [*a.mine, "::" if a.family == 6 else "0.0.0.0"]:
-        for port in (80, 443):
-            a.talk(port, address)
+    a.talk_all(((address, port), ()) for address in local(a) for port in (80, 443))
+
+
+def local(a):
+    return [*a.mine, "::" if a.family == 6 else "0.0.0.0"]
 
 
 @attack("sockets of other families", RAW, PROXY_USER, control=False, families=(4,))

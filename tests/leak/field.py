@@ -95,6 +95,8 @@ class Field:
             self.bind(sock)
             sock.connect((address or self.evil, port))
             sock.sendall(self.request)
+            if port == 53:  # a name server would wait for the rest
+                sock.shutdown(socket.SHUT_WR)
             while more := sock.recv(1 << 16):
                 answer += more
         self.check(answer, port)
@@ -102,8 +104,8 @@ class Field:
     def check(self, answer, what):
         assert self.bare or b" 200 " not in answer[:20], f"{what}: the request was served: {answer[:80]!r}"
 
-    def talk_all(self, targets):
-        """Many at once, for what may never be answered: (sockaddr, options), with what may follow for socket()."""
+    def connect_all(self, targets):
+        """Yields the socket and address of each connection that comes about. targets: see talk_all()."""
         waiting = {}
         for where, options, *more in targets:
             with trying():
@@ -118,8 +120,14 @@ class Field:
                 where = waiting.pop(sock)
                 with sock, trying():
                     sock.settimeout(self.patience)
-                    sock.sendall(self.request)
-                    self.check(sock.recv(1 << 16), where)
+                    yield sock, where
+
+    def talk_all(self, targets):
+        """Many at once, for what may never be answered: (sockaddr, options), with what may follow for socket()."""
+        for sock, where in self.connect_all(targets):
+            with trying():
+                sock.sendall(self.request)
+                self.check(sock.recv(1 << 16), where)
 
     def send(self, port, address=None, options=(), protocol=0, data=None):
         """A datagram, three times: the second and the third meet the first's ICMP error."""

@@ -2,6 +2,7 @@
 """An internet, and pods in which the whole of sluice runs while clients keep it busy."""
 import contextlib
 import os
+import os
 import threading
 
 from field import Field
@@ -26,7 +27,7 @@ access-log  = {log}
 nameservers = {nameserver}
 [capture]
 method = {method}
-dns    = reject
+dns    = {dns}
 {capture}[service origin]
 hosts      = origin.test
 ports      = http:80
@@ -48,8 +49,9 @@ resolution = dns
 class World:
     """The internet that all pods share."""
 
-    def __init__(self, lab, programs, agent):
-        self.lab, self.programs, self.agent = lab, programs, agent
+    def __init__(self, lab, programs, agent, noise_agent):
+        self.lab, self.programs = lab, programs
+        self.agent, self.noise_agent = agent, noise_agent
         self.internet = Internet(lab, HOSTS)
         self.internet.start(web=False, ttl=1)
         self.origins = [Origin(self.internet, HOSTS[name], 80) for name in ("origin.test", "other.test", "evil.test")]
@@ -63,20 +65,33 @@ class World:
 
 
 class Stage:
-    """A pod with its wire watched. method: "tproxy", "redirect", or "bare" for a pod without sluice."""
+    """A pod with its wire watched. method: "tproxy", "redirect", or "bare" for a pod without sluice.
 
-    def __init__(self, world, name, method, capture="", more=""):
+    plugged: False for a pod whose wire the caller makes with lay_wire() and pod.plug_in().
+    """
+
+    def __init__(self, world, name, method, capture="", more="", plugged=True):
         self.world, self.lab, self.internet = world, world.lab, world.internet
         self.name, self.method = name, method
         self.capture, self.more = capture, more
-        self.pod = self.internet.pod(name)
+        self.dns = "capture" if method == "tproxy" else "reject"
+        self.pod = self.internet.pod(name, plugged=False)
         self.space = self.pod.space
         self.space.sysctl("ipv4/ip_local_port_range", "50000 60999")
         self.space.sysctl("ipv4/ping_group_range", "0 2147483647")
         self.space.sysctl("ipv4/tcp_fastopen", 5)  # data in the first SYN, without a cookie
-        self.wire = Wire(self.lab, self.internet.space, self.pod.wire, self.allowed())
+        self.wire, self.tunnels, self.trouble = None, {}, None
+        self.macs, self.link, self.gateway_link = (bytes(6), bytes(6)), "fe80::2", "fe80::1"
         self.node = Node(self.pod, world.programs, ["--workers", "2"], name) if method != "bare" else None
-        self.tunnels = {}
+        if plugged:
+            self.lay_wire()
+            self.pod.plug_in()
+
+    def lay_wire(self):
+        """The pod's end of the wire is down until the sniffer listens at the other."""
+        self.pod.lay_wire()
+        self.wire = Wire(self.lab, self.internet.space, self.pod.wire, self.allowed())
+        self.macs = self.mac(self.space, "eth0"), self.mac(self.internet.space, self.pod.wire)
 
     def allowed(self, *hosts):
         """What the policy lets the proxy reach; hosts: other names' port 80 besides."""
@@ -90,9 +105,14 @@ class Stage:
 
     def policy_text(self, name=None, more=None):
         nameserver = self.internet.address(NAMESERVER, V4)
-        return POLICY.format(name=name or self.name, method=self.method, log=self.node.access_log, nameserver=nameserver,
-                             capture=self.capture, more=self.more if more is None else more,
+        return POLICY.format(name=name or self.name, method=self.method, dns=self.dns, log=self.node.access_log,
+                             nameserver=nameserver, capture=self.capture, more=self.more if more is None else more,
                              raw4=self.internet.address("raw.test", V4), raw6=self.internet.address("raw.test", V6))
+
+    def another(self, *more):
+        """Text of a policy with other rules that let out the same; more: further lines of [capture]."""
+        lines = ["ports = 1-65534", *more]
+        return self.policy_text().replace("[service origin]", "\n".join(lines) + "\n[service origin]", 1)
 
     def up(self):
         """Rules, then the proxy: as a device starts them."""
@@ -102,16 +122,20 @@ class Stage:
         return self
 
     @property
+    def mark(self):
+        return os.path.join(self.node.state, "mark")
+
+    @property
     def secret(self):
-        with open(os.path.join(self.node.state, "mark"), encoding="ascii") as file:
+        with contextlib.suppress(FileNotFoundError), open(self.mark, encoding="ascii") as file:
             return int(file.read(), 16)
+        return 0x1234567C
 
     def mac(self, space, device):
         return bytes.fromhex(space.must(["cat", f"/sys/class/net/{device}/address"]).stdout.strip().replace(":", ""))
 
     def prepare(self):
-        """What attacks have to know of the pod; once."""
-        self.macs = self.mac(self.space, "eth0"), self.mac(self.internet.space, self.pod.wire)
+        """What attacks have to know of the pod once it is plugged in."""
         text = self.internet.space.must(["ip", "-6", "addr", "show", "dev", self.pod.wire, "scope", "link"]).stdout
         self.gateway_link = text.partition("inet6 ")[2].partition("/")[0]
         text = self.space.must(["ip", "-6", "addr", "show", "dev", "eth0", "scope", "link"]).stdout
@@ -123,7 +147,8 @@ class Stage:
         mine = ["127.0.0.1", "127.8.8.8", me] if family == V4 else ["::1", me, f"{self.link}%eth0"]
         secret = self.secret if self.node else 0x1234567C
         return Field(
-            family=family, served=served and self.node is not None, bare=self.node is None, tag=f"<leak-{number:05d}>".encode(),
+            family=family, served=served and self.node is not None, bare=self.node is None,
+            tag=f"<leak-{number:05d}>".encode(),
             me=me, mine=mine, gateway=me[:-1] + "1", gateway_link=self.gateway_link, mac=self.macs[0],
             gateway_mac=self.macs[1], evil=address("evil.test", family), origin=address("origin.test", family),
             raw=address("raw.test", family), nameserver=address(NAMESERVER, family),
@@ -132,10 +157,12 @@ class Stage:
             dns_port=self.dns_port(), first_port=40000 + number * 40 % 4960)
 
     def flow(self, family):
-        return self.wire.last_data(self.internet.address("raw.test", family), 7000) or (50000, 1, 1)
+        found = self.wire and self.wire.last_data(self.internet.address("raw.test", family), 7000)
+        return found or (50000, 1, 1)
 
     def dns_port(self):
-        found = [data for data in self.wire.seen(max(self.wire.position() - 2000, 0)) if b"\6origin\4test" in data]
+        frames = self.wire.seen(max(self.wire.position() - 2000, 0)) if self.wire else []
+        found = [data for data in frames if b"\6origin\4test" in data]
         return int.from_bytes(found[-1][34:36], "big") if found else 50001
 
     def fence(self):
@@ -162,10 +189,13 @@ class Stage:
     def ask(self, host="origin.test", family=V4, seconds=10.0, name=None):
         """The status of one request on a connection of its own; 0: none came."""
         answer = b""
-        with contextlib.suppress(OSError), self.connect(host, 80, family, seconds) as sock:
-            sock.sendall(f"GET /status/200 HTTP/1.1\r\nHost: {name or host}\r\nConnection: close\r\n\r\n".encode())
-            while more := sock.recv(1 << 16):
-                answer += more
+        try:
+            with self.connect(host, 80, family, seconds) as sock:
+                sock.sendall(f"GET /status/200 HTTP/1.1\r\nHost: {name or host}\r\nConnection: close\r\n\r\n".encode())
+                while more := sock.recv(1 << 16):
+                    answer += more
+        except OSError as error:
+            self.trouble = repr(error)
         words = answer.split(b" ", 2)
         return int(words[1]) if len(words) == 3 and words[1].isdigit() else 0
 
@@ -182,7 +212,7 @@ class Stage:
         talk.do_recv("pong")
 
     def keep_tunnels(self, wanted=True):
-        """A tunnel of each family is there and works. The text of how those that were there failed; "": they did not."""
+        """A tunnel of each family is there and works. How those that were there failed; "": they did not."""
         broken = ""
         for family, talk in list(self.tunnels.items()):
             try:
@@ -210,6 +240,7 @@ class Load:
         self.stage, self.patience, self.evil = stage, patience, evil
         self.served, self.refused, self.failed = {V4: 0, V6: 0}, 0, []
         self.wrong = []
+        self.rounds = 0
         self._done = threading.Event()
         self._threads = [threading.Thread(target=self._run, args=(family,), daemon=True)
                          for family in (V4, V6) for _ in range(clients)]
@@ -220,14 +251,15 @@ class Load:
             if status == 200:
                 self.served[family] += 1
             else:
-                self.failed.append(status)
-            if self.evil:
+                self.failed.append(status or f"IPv{family}: {self.stage.trouble}")
+            self.rounds += 1
+            if self.evil and self.rounds % 4 == 1:
                 for host, name in (("evil.test", None), ("origin.test", "evil.test")):
                     status = self.stage.ask(host, family, self.patience, name)
                     if status not in (0, 502):
                         self.wrong.append(f"{host}: {status}")
                     self.refused += 1
-            self._done.wait(0.01)
+            self._done.wait(0.03)
 
     def more(self, count=5, seconds=20.0):
         """Wait until both families have been served some more."""
