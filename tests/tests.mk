@@ -53,7 +53,7 @@ check:
 	$(Q).ci/setup all
 	$(Q)$(remake) check-all
 check-all: all sanitize tests
-	$(Q)$(run-suites) $(UNIT_SUITES) $(foreach r,$(filter-out leak,$(RUNNERS)),$(call runner,$(r)))
+	$(Q)$(run-suites) $(UNIT_SUITES) $(foreach r,$(RUNNERS),$(call runner,$(r)))
 check-unit: tests
 	$(Q)$(run-suites) $(UNIT_SUITES)
 check-differential: $(DIFF_TESTS)
@@ -66,7 +66,7 @@ soak:
 	$(Q)$(remake) soak-all
 soak-all: all sanitize
 	$(Q)$(run-suites) --timeout 7200 'soak: tests/resource/run --soak' \
-		'soak-sanitize: tests/resource/run --bin $(O)/sanitize'
+		'soak-sanitize: tests/resource/run --bin $(O)/sanitize' 'soak-leak: tests/leak/run --soak'
 
 demo:
 	$(Q).ci/setup all
