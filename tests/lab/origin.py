@@ -33,6 +33,7 @@ BAD = {
     "garbage": b"\x16\x03\x01\x00\x00 not http at all\r\n\r\n",
     "switching": b"HTTP/1.1 101 Switching Protocols\r\n{id}upgrade: websocket\r\nconnection: upgrade\r\n\r\n",
     "obs-fold": b"HTTP/1.1 200 OK\r\n{id}x-a: b\r\n c\r\ncontent-length: 0\r\n\r\n",
+    "nine-hints": b"HTTP/1.1 103 Early Hints\r\n\r\n" * 9 + b"HTTP/1.1 200 OK\r\n{id}content-length: 2\r\n\r\nab",
     "bad-chunk": b"HTTP/1.1 200 OK\r\n{id}transfer-encoding: chunked\r\n\r\n5\r\nabc\r\n0\r\n\r\n",
     "version": b"HTTP/3.0 200 OK\r\n{id}content-length: 0\r\n\r\n",
     "huge-head": b"HTTP/1.1 200 OK\r\n{id}x-big: " + b"a" * 70000 + b"\r\ncontent-length: 0\r\n\r\n",

@@ -56,25 +56,25 @@ def checksum(data):
     return ~total & 0xFFFF
 
 
-def segment(src, dst, flags, payload=b"", sport=4444, dport=80):
-    """A TCP segment with a right checksum."""
+def segment(src, dst, flags, payload=b"", sport=4444, dport=80, seq=1, ack=1, damage=0):
+    """A TCP segment with a right checksum, unless that is damaged."""
     family = socket.AF_INET6 if ":" in src else socket.AF_INET
-    head = struct.pack("!HHIIBBHHH", sport, dport, 1, 1, 5 << 4, flags, 65535, 0, 0)
+    head = struct.pack("!HHIIBBHHH", sport, dport, seq & 0xFFFFFFFF, ack, 5 << 4, flags, 65535, 0, 0)
     pseudo = socket.inet_pton(family, src) + socket.inet_pton(family, dst)
     pseudo += struct.pack("!BBH", 0, 6, len(head) + len(payload)) if family == socket.AF_INET else \
         struct.pack("!IHBB", len(head) + len(payload), 0, 0, 6)
-    total = checksum(pseudo + head + payload)
+    total = checksum(pseudo + head + payload) ^ damage
     return head[:16] + struct.pack("!H", total) + head[18:] + payload
 
 
-def ipv4(src, dst, protocol, payload, fragment=0, ident=7):
-    head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(payload), ident, fragment, 64, protocol, 0,
+def ipv4(src, dst, protocol, payload, fragment=0, ident=7, ttl=64):
+    head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(payload), ident, fragment, ttl, protocol, 0,
                        socket.inet_aton(src), socket.inet_aton(dst))
     return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + payload
 
 
-def ipv6(src, dst, protocol, payload):
-    return struct.pack("!IHBB", 6 << 28, len(payload), protocol, 64) + socket.inet_pton(socket.AF_INET6, src) + \
+def ipv6(src, dst, protocol, payload, ttl=64):
+    return struct.pack("!IHBB", 6 << 28, len(payload), protocol, ttl) + socket.inet_pton(socket.AF_INET6, src) + \
         socket.inet_pton(socket.AF_INET6, dst) + payload
 
 
