@@ -238,13 +238,13 @@ resolution = none
 """
     _internet = None
 
-    def __init__(self, bench, *args):
+    def __init__(self, bench, *args, programs=None, prefix=()):
         if Flow._internet is None or Flow._internet.lab is not bench.lab:
             Flow._internet = Internet(bench.lab, {}, name="control", authority="none needed")
         internet = Flow._internet
         name = f"p{bench.port}"
         self.pod = internet.pod(name)
-        self.node = Node(self.pod, bench.programs, args=["--workers", "1", *args], name=name)
+        self.node = Node(self.pod, programs or bench.programs, args=["--workers", "1", *args], name=name, prefix=prefix)
         self.node.policy(self.POLICY.format(log=self.node.access_log))
         self.node.apply()
         self.node.start()
