@@ -41,7 +41,7 @@ tests: $(UNIT_TESTS) $(REPLAYS) $(DIFF_TESTS)
 # A suite for each unit test and each fuzz target's seeds; the others are one runner each.
 UNIT_SUITES  = $(foreach t,$(UNIT_TESTS),'unit/$(notdir $(t)): CMOCKA_MESSAGE_OUTPUT=TAP $(t)') \
                $(foreach t,$(REPLAYS),'replay/$(notdir $(t)): $(t) tests/fuzz/seeds/$(notdir $(t))')
-RUNNERS     := $(patsubst tests/%/run,%,$(wildcard $(patsubst %,tests/%/run,build rules init tproxy differential e2e \
+RUNNERS     := $(patsubst tests/%/run,%,$(wildcard $(patsubst %,tests/%/run,docs build rules init tproxy differential e2e \
                resource leak)))
 run-suites   = tests/run --log $(O)/tests/log
 runner       = '$(1): tests/$(1)/run $($(1)-arguments)'
