@@ -10,11 +10,14 @@
 #include <sys/fsuid.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "rules/addr.h"
+#include "tproxy/log.h"
 
 #define BACKLOG 65535 /* the kernel lowers it to net.core.somaxconn */
+#define BIND_PAUSE_MS 20
 
 struct setting {
 	int level, name;
@@ -104,6 +107,21 @@ static int prepare(int fd, int family, bool transparent, const char **step)
 	return set(fd, v4, transparent ? 1 : 0, step);
 }
 
+int listen_bind(int fd, const struct sockaddr *at, socklen_t len)
+{
+	const struct timespec pause = { .tv_nsec = BIND_PAUSE_MS * 1000000L };
+
+	for (int waited = 0; bind(fd, at, len) < 0; waited += BIND_PAUSE_MS) {
+		if (errno != EADDRINUSE || waited >= LISTEN_WAIT_MS)
+			return -1;
+		if (!waited)
+			log_warn("port in use: waiting %d s for whoever has it to let go",
+			         LISTEN_WAIT_MS / 1000);
+		(void)nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
 static int listen_family(int family, uint16_t port, bool transparent,
                          const struct listen_share *s, const char **step)
 {
@@ -126,7 +144,7 @@ static int listen_family(int family, uint16_t port, bool transparent,
 		return -1;
 	if (prepare(fd, family, transparent, step) == 0) {
 		*step = "bind";
-		if (bind(fd, &at.any, len) == 0) {
+		if (listen_bind(fd, &at.any, len) == 0) {
 			*step = "listen";
 			if (listen(fd, BACKLOG) == 0)
 				return fd;

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include "rules/policy.h"
 
@@ -23,6 +24,10 @@ struct listen_share listen_share(unsigned n, uint32_t uid, const struct policy *
 
 /* Of the share's owner, non-blocking, close-on-exec, not bound. -1 with errno and *step. */
 int listen_socket(int family, int type, const struct listen_share *s, const char **step);
+
+/* As bind(2), but a proxy before us that is draining has time to let go of the port. */
+#define LISTEN_WAIT_MS 5000
+int listen_bind(int fd, const struct sockaddr *at, socklen_t len);
 
 /*
  * One socket per family on port, any address, with TCP_NODELAY (inherited by what is accepted),

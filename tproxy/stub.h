@@ -83,7 +83,11 @@ struct stub_query *stub_query_of(struct worker *w, uint64_t waiter); /* NULL: go
 int stub_udp_open(struct worker *w, bool needed, const char **step);
 void stub_udp_ready(struct worker *w, uint32_t i);
 void stub_udp_send(struct worker *w, const struct stub_peer *to, const uint8_t *bytes, size_t len);
-void stub_udp_deafen(struct worker *w); /* before the end: what is under way is answered */
+/*
+ * Before the end: no more is heard, and the sockets are closed when nothing waits for an answer, so
+ * that another process can have the port. To be called again until then.
+ */
+void stub_udp_drain(struct worker *w);
 
 /*
  * stub_tcp.c: connections in state CONN_DNS (RFC 7766). Each may end c. A message is sent with its

@@ -80,8 +80,9 @@ static int open_at(const union address *at, const struct workers_config *c, cons
 		return -1;
 	if (prepare(fd, at->any.sa_family, c, step) == 0) {
 		*step = "bind (UDP)";
-		if (bind(fd, &at->any, at->any.sa_family == AF_INET6 ? sizeof(at->v6)
-		                                                      : sizeof(at->v4)) == 0)
+		if (listen_bind(fd, &at->any, at->any.sa_family == AF_INET6
+		                                      ? sizeof(at->v6)
+		                                      : sizeof(at->v4)) == 0)
 			return fd;
 	}
 	int e = errno;
@@ -161,14 +162,6 @@ void stub_fini(struct stub *s)
 	slab_fini(&s->queries);
 }
 
-void stub_udp_deafen(struct worker *w)
-{
-	for (int i = 0; i < 2 && !w->stub.deaf; i++)
-		if (w->stub.udp[i] >= 0)
-			loop_remove(&w->loop, w->stub.udp[i]);
-	w->stub.deaf = true;
-}
-
 /* What the client asked, from what the kernel says of a datagram. */
 static void read_control(struct msghdr *m, bool transparent, struct stub_peer *p)
 {
@@ -233,6 +226,21 @@ void stub_udp_ready(struct worker *w, uint32_t i)
 	for (int k = 0; k < BATCH && !w->stub.deaf && w->stub.udp[i] >= 0; k++)
 		if (!receive(w, i, capture))
 			return;
+}
+
+void stub_udp_drain(struct worker *w)
+{
+	struct stub *s = &w->stub;
+
+	for (uint32_t i = 0; i < 2 && !s->deaf; i++) {
+		if (s->udp[i] < 0)
+			continue;
+		stub_udp_ready(w, i);
+		loop_remove(&w->loop, s->udp[i]);
+	}
+	s->deaf = true;
+	for (int i = 0; i < 2 && !s->queries.used; i++)
+		close_family(s, i);
 }
 
 static void put_control(struct msghdr *m, const struct stub_peer *to)

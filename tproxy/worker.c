@@ -351,12 +351,10 @@ static bool turn(struct worker *w, bool *log_waits)
 	*log_waits = access_flush(w->log) > 0;
 	if (w->draining && w->loop.now_ms >= w->drain_ms)
 		end_all(w);
-	if (w->draining && w->again == NONE && !w->conns.used) {
-		/* As long as there are connections, their clients may ask for names. */
-		stub_udp_deafen(w);
-		if (!w->stub.queries.used)
-			return false;
-	}
+	if (w->draining)
+		stub_udp_drain(w);
+	if (w->draining && w->again == NONE && !w->conns.used && !w->stub.queries.used)
+		return false;
 	trim(w);
 	return true;
 }
