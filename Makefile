@@ -33,10 +33,13 @@ say          = $(if $(quiet),@:,@printf '  %-8s%s\n' '$(1)' '$(2)')
 
 all: programs sbom
 
-SIZE_FLAGS  := -Os -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables
+SIZE_FLAGS  := -Os -fno-pie -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables
 CFLAGS      ?= -g
 HOSTCFLAGS  ?= -O2 -g
-STATIC      := -static -Wl,--gc-sections -Wl,-z,max-page-size=4096 -Wl,-z,noseparate-code
+# Nothing makes a static program's relro read-only, so it would only be room up to the next page's end; the
+# smaller "common page" keeps the linker from leaving such room before the data.
+STATIC      := -static -no-pie -Wl,--gc-sections -Wl,-z,max-page-size=4096 -Wl,-z,common-page-size=64 \
+               -Wl,-z,noseparate-code -Wl,-z,norelro
 WARN_FLAGS  := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
                -Wwrite-strings -Wformat=2 -Wvla -Wimplicit-fallthrough -Wundef
 STD_FLAGS   := -std=c11 -D_GNU_SOURCE -DSLUICE_VERSION='"$(VERSION)"' -I. -I$(O) -include autoconf.h \
