@@ -29,7 +29,7 @@ archives     = $(foreach d,$(2),$(O)/deps/$(1)/lib/lib$(patsubst c-%,c%,$(d:lib%
 
 # $(1) program, $(2) sources, $(3) libraries
 define sanitize-program
-$(O)/sanitize/$(1): $(call objects,sanitize,$(filter-out init/fortify.c,$(2))) $(call archives,host,$(3))
+$(O)/sanitize/$(1): $(call objects,sanitize,$(filter-out init/fortify.c $(DEVICE_SRC),$(2))) $(call archives,host,$(3))
 	$$(call say,LINK,$$@)
 	$$(Q)mkdir -p $$(@D)
 	$$(Q)$$(CLANG) $$(SAN_FLAGS) -o $$@ $$^ -lpthread
