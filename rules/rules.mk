@@ -4,7 +4,7 @@
 READER_SRC   := $(patsubst %,rules/%.c,addr addr_class capture capture_order crc32c lookup name notify \
                 policy route verify verify_record verify_table)
 # In the place of the C library's, in the device programs.
-DEVICE_SRC   := rules/output.c rules/printf.c
+DEVICE_SRC   := rules/libc.c rules/output.c rules/printf.c
 COMPILER_SRC := $(filter-out $(READER_SRC) $(DEVICE_SRC),$(wildcard rules/*.c))
 RULES_SRC    := $(READER_SRC) $(COMPILER_SRC)
 

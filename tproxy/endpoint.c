@@ -36,7 +36,7 @@ static uint64_t resident_bytes(const struct control *c)
 		return 0;
 	text[n] = '\0';
 	const char *second = strchr(text, ' ');
-	return second ? strtoull(second, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+	return second ? strtoull(second, NULL, 10) * (uint64_t)getpagesize() : 0;
 }
 
 static uint64_t cpu_us(void)
