@@ -33,7 +33,7 @@ say          = $(if $(quiet),@:,@printf '  %-8s%s\n' '$(1)' '$(2)')
 
 all: programs sbom
 
-SIZE_FLAGS  := -Os -fno-pie -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables
+SIZE_FLAGS  := -Os -fno-pie -fno-jump-tables -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables
 CFLAGS      ?= -g
 HOSTCFLAGS  ?= -O2 -g
 # Nothing makes a static program's relro read-only, so it would only be room up to the next page's end; the

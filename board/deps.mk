@@ -53,6 +53,9 @@ $(DEPS_TARGET)/lib/lib$(1:lib%=%).a: $(O)/.compiler
 	$$(Q)cp $$$$($$(CC) -print-file-name=$$(@F)) $$@
 endef
 
+# Functions of c-ares's that tproxy/cares.c has in their place.
+CARES_OWN   := ares_buf_load_file ares_parse_sortlist
+
 # Nothing of c-ares but the resolver: no tools, no tests, and no threads, since each worker drives its
 # own channel from its own loop. $(1) target or host, $(2) compiler, $(3) flags, $(4) more of configure's
 define cares-rule
@@ -67,7 +70,8 @@ $(O)/deps/$(1)/lib/libcares.a: $(call dep-receipt,c-ares) $(O)/.compiler
 		{ tail -n 20 $(O)/deps/src/c-ares-$(1)/build.log >&2; exit 1; }
 	$$(Q)mkdir -p $(O)/deps/$(1)/include $$(@D)
 	$$(Q)cp $(O)/deps/src/c-ares-$(1)/include/*.h $(O)/deps/$(1)/include/
-	$$(Q)cp $(O)/deps/src/c-ares-$(1)/src/lib/.libs/libcares.a $$@
+	$$(Q)$(if $(filter target,$(1)),$(OBJCOPY),objcopy) $(CARES_OWN:%=--weaken-symbol=%) \
+		$(O)/deps/src/c-ares-$(1)/src/lib/.libs/libcares.a $$@
 endef
 
 # One file: our flags, not those of Debian's library. $(1) target or host, $(2) compiler, $(3) flags

@@ -2,9 +2,8 @@
 /* HTTP/1: where a head ends, what its errors are called, and responses of our own. */
 #include "tproxy/http.h"
 
-#include <time.h>
-
 #include "rules/format.h"
+#include "tproxy/clock.h"
 #include "tproxy/http_head.h"
 
 /* Which of eight bytes are control bytes? The lowest bit set belongs to the first one. */
@@ -134,46 +133,33 @@ static const char *reason_phrase(int status)
 	return "";
 }
 
-static void put_two(struct http_out *o, int n)
-{
-	const char digits[2] = { (char)('0' + n / 10 % 10), (char)('0' + n % 10) };
-
-	http_put(o, digits, sizeof(digits));
-}
-
 /* IMF-fixdate, RFC 9110 5.6.7. */
-static void put_date(struct http_out *o, const struct tm *t)
+static void put_date(struct http_out *o, int64_t now)
 {
-	static const char days[] = "Sun, Mon, Tue, Wed, Thu, Fri, Sat, ";
+	static const char days[] = "Thu, Fri, Sat, Sun, Mon, Tue, Wed, ";
 	static const char months[] = " Jan  Feb  Mar  Apr  May  Jun  Jul  Aug  Sep  Oct  Nov  Dec ";
+	const uint64_t second = now > 0 ? (uint64_t)now : 0;
+	char text[CLOCK_DATE_LEN];
 
-	http_put(o, days + t->tm_wday * 5, 5);
-	put_two(o, t->tm_mday);
-	http_put(o, months + t->tm_mon * 5, 5);
-	put_two(o, (t->tm_year + 1900) / 100);
-	put_two(o, (t->tm_year + 1900) % 100);
+	clock_date((int64_t)second, text);
+	http_put(o, days + second / 86400 % 7 * 5, 5);
+	http_put(o, text + 8, 2);
+	http_put(o, months + ((text[5] - '0') * 10 + text[6] - '0' - 1) * 5, 5);
+	http_put(o, text, 4);
 	http_put(o, " ", 1);
-	put_two(o, t->tm_hour);
-	http_put(o, ":", 1);
-	put_two(o, t->tm_min);
-	http_put(o, ":", 1);
-	put_two(o, t->tm_sec);
+	http_put(o, text + 11, 8);
 }
 
 size_t http_direct_response(int status, bool close, int64_t now, char *out, size_t room)
 {
 	struct http_out o = { .at = out, .end = out + room };
-	time_t seconds = (time_t)now;
-	struct tm t;
 
-	if (!gmtime_r(&seconds, &t))
-		return 0;
 	http_put_text(&o, "HTTP/1.1 ");
 	http_put_decimal(&o, (unsigned)status);
 	http_put(&o, " ", 1);
 	http_put_text(&o, reason_phrase(status));
 	http_put_text(&o, "\r\ndate: ");
-	put_date(&o, &t);
+	put_date(&o, now);
 	http_put_text(&o, " GMT\r\nserver: sluice\r\n");
 	if (close)
 		http_put_text(&o, "connection: close\r\n");

@@ -5,7 +5,7 @@
  * answer is a line, and behind it, for a request, what would be forwarded.
  */
 /* LINK: tproxy/http.c tproxy/http_head.c tproxy/http_request.c tproxy/http_body.c */
-/* LINK: tproxy/sniff_tls.c tproxy/sniff_http.c rules/name.c rules/addr.c */
+/* LINK: tproxy/clock.c tproxy/sniff_tls.c tproxy/sniff_http.c rules/name.c rules/addr.c */
 #include "tests/differential/frame.h"
 #include "tproxy/http.h"
 #include "tproxy/sniff.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Any bytes as a request head: what is accepted says, written and read again, the same. */
-/* LINK: tproxy/http.c tproxy/http_head.c rules/name.c rules/addr.c */
+/* LINK: tproxy/http.c tproxy/http_head.c tproxy/clock.c rules/name.c rules/addr.c */
 #include <strings.h>
 
 #include "tests/fuzz/fuzz.h"

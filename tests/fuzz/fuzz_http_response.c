@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A byte of flags, then any bytes as a response head. */
-/* LINK: tproxy/http.c tproxy/http_head.c rules/addr.c */
+/* LINK: tproxy/http.c tproxy/http_head.c tproxy/clock.c rules/addr.c */
 #include "tests/fuzz/fuzz.h"
 #include "tproxy/http_response.c"
 

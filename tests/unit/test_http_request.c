@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Request heads, legal and crafted: what is refused and why, and what goes upstream. */
-/* LINK: tproxy/http.c tproxy/http_head.c rules/name.c rules/addr.c */
+/* LINK: tproxy/http.c tproxy/http_head.c tproxy/clock.c rules/name.c rules/addr.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Response heads: how they are framed, what is refused, what the client gets. */
-/* LINK: tproxy/http.c tproxy/http_head.c rules/addr.c */
+/* LINK: tproxy/http.c tproxy/http_head.c tproxy/clock.c rules/addr.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
