@@ -457,6 +457,14 @@ static int parse_options(struct ask *a, int argc, char **argv, char ***words)
 		fprintf(stderr, "sluice-rules: explain: %s: %s\n", (*words)[1], why);
 		return EX_USAGE;
 	}
+	if (said.ech || said.alpn_len > 0) {
+		if (a->kind != ASK_TCP || a->seen == ROUTE_SEEN_HTTP) {
+			fprintf(stderr, "sluice-rules: explain: %s: --alpn and --ech are about TLS\n",
+				(*words)[1]);
+			return EX_USAGE;
+		}
+		a->seen = ROUTE_SEEN_TLS;
+	}
 	a->client = said.client;
 	a->client_known = said.client_known;
 	a->ech = said.ech;
