@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "rules/addr.h"
+#include "tproxy/clock.h"
 #include "tproxy/log.h"
 
 #define BACKLOG 65535 /* the kernel lowers it to net.core.somaxconn */
@@ -51,24 +52,41 @@ static bool is_exempt(const struct policy *p, uint32_t uid)
 	return false;
 }
 
+/* (uid_t)-1 changes nothing, and tells. */
+static bool may_become(uint32_t user)
+{
+	int before = setfsuid(user);
+	bool became = (uint32_t)setfsuid(LISTEN_ANYONE) == user;
+
+	setfsuid((uid_t)before);
+	return became;
+}
+
 struct listen_share listen_share(unsigned n, uint32_t uid, const struct policy *p)
 {
 	enum { FIRST = 0x8000, USERS = 0x7000 }; /* a user namespace has 65536 */
-	struct listen_share s = { .shared = n > 1, .owner = LISTEN_ANYONE };
+	struct listen_share s = { .shared = n > 1, .owner = LISTEN_ANYONE,
+	                          .until_ms = clock_monotonic_ms() + LISTEN_WAIT_MS };
 	uint32_t drawn;
 
-	if (!s.shared || getrandom(&drawn, sizeof(drawn), 0) != sizeof(drawn))
+	if (!s.shared)
 		return s;
+	if (getrandom(&drawn, sizeof(drawn), 0) != sizeof(drawn))
+		drawn = 0;
 	for (uint32_t i = 0; i < USERS && s.owner == LISTEN_ANYONE; i++) {
 		uint32_t user = FIRST + (drawn % USERS + i) % USERS;
 
 		if (user != uid && !is_exempt(p, user))
 			s.owner = user;
 	}
+	if (!may_become(s.owner)) {
+		log_warn("the workers' port is shared as user %u, and who runs as that may join it: "
+		         "start as root, or with --workers 1", (unsigned)geteuid());
+		s.owner = LISTEN_ANYONE;
+	}
 	return s;
 }
 
-/* Who may not become others leaves its sockets its own. */
 int listen_socket(int family, int type, const struct listen_share *s, const char **step)
 {
 	const struct setting shared = { SOL_SOCKET, SO_REUSEPORT, "SO_REUSEPORT" };
@@ -107,16 +125,18 @@ static int prepare(int fd, int family, bool transparent, const char **step)
 	return set(fd, v4, transparent ? 1 : 0, step);
 }
 
-int listen_bind(int fd, const struct sockaddr *at, socklen_t len)
+int listen_bind(int fd, const struct sockaddr *at, socklen_t len, const struct listen_share *s)
 {
 	const struct timespec pause = { .tv_nsec = BIND_PAUSE_MS * 1000000L };
+	bool said = false;
 
-	for (int waited = 0; bind(fd, at, len) < 0; waited += BIND_PAUSE_MS) {
-		if (errno != EADDRINUSE || waited >= LISTEN_WAIT_MS)
+	while (bind(fd, at, len) < 0) {
+		if (errno != EADDRINUSE || clock_monotonic_ms() >= s->until_ms)
 			return -1;
-		if (!waited)
-			log_warn("port in use: waiting %d s for whoever has it to let go",
+		if (!said)
+			log_warn("port in use: waiting for whoever has it to let go, %d s at most",
 			         LISTEN_WAIT_MS / 1000);
+		said = true;
 		(void)nanosleep(&pause, NULL);
 	}
 	return 0;
@@ -144,7 +164,7 @@ static int listen_family(int family, uint16_t port, bool transparent,
 		return -1;
 	if (prepare(fd, family, transparent, step) == 0) {
 		*step = "bind";
-		if (listen_bind(fd, &at.any, len) == 0) {
+		if (listen_bind(fd, &at.any, len, s) == 0) {
 			*step = "listen";
 			if (listen(fd, BACKLOG) == 0)
 				return fd;

@@ -11,8 +11,9 @@
 
 /* How a port is shared with the other workers: only sockets of one owner may share one. */
 struct listen_share {
-	bool shared;    /* there are others */
-	uint32_t owner; /* LISTEN_ANYONE: whoever we are */
+	bool shared;      /* there are others */
+	uint32_t owner;   /* LISTEN_ANYONE: whoever we are */
+	int64_t until_ms; /* of the monotonic clock: how long a port in use is waited for */
 };
 #define LISTEN_ANYONE UINT32_MAX
 
@@ -25,9 +26,12 @@ struct listen_share listen_share(unsigned n, uint32_t uid, const struct policy *
 /* Of the share's owner, non-blocking, close-on-exec, not bound. -1 with errno and *step. */
 int listen_socket(int family, int type, const struct listen_share *s, const char **step);
 
-/* As bind(2), but a proxy before us that is draining has time to let go of the port. */
+/*
+ * As bind(2), but a proxy before us that is draining has time to let go of the port: LISTEN_WAIT_MS
+ * for all sockets of a start together.
+ */
 #define LISTEN_WAIT_MS 5000
-int listen_bind(int fd, const struct sockaddr *at, socklen_t len);
+int listen_bind(int fd, const struct sockaddr *at, socklen_t len, const struct listen_share *s);
 
 /*
  * One socket per family on port, any address, with TCP_NODELAY (inherited by what is accepted),

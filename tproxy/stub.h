@@ -53,7 +53,8 @@ struct stub_query {
 struct stub {
 	struct slab queries;
 	int udp[2], from[2];       /* IPv4, IPv6: questions; what answers are sent from */
-	bool deaf;                 /* nothing more is read */
+	bool deaf;                 /* draining: nothing more is read */
+	int64_t close_ms;          /* then: when the sockets are closed, whoever waits */
 	struct timer timer;        /* while something waits for the holder */
 	uint8_t clients[STUB_BUCKETS]; /* queries of each bucket's clients */
 };
@@ -84,10 +85,11 @@ int stub_udp_open(struct worker *w, bool needed, const char **step);
 void stub_udp_ready(struct worker *w, uint32_t i);
 void stub_udp_send(struct worker *w, const struct stub_peer *to, const uint8_t *bytes, size_t len);
 /*
- * Before the end: no more is heard, and the sockets are closed when nothing waits for an answer, so
- * that another process can have the port. To be called again until then.
+ * Before the end: no more is heard, and the sockets are closed when nothing waits for an answer, or
+ * after two seconds, so that another process can have the port. To be called in each turn.
  */
 void stub_udp_drain(struct worker *w);
+bool stub_udp_is_open(const struct stub *s);
 
 /*
  * stub_tcp.c: connections in state CONN_DNS (RFC 7766). Each may end c. A message is sent with its

@@ -123,7 +123,8 @@ void stub_tcp_turn(struct worker *w, struct conn *c)
 	}
 	if (!turn(w, c))
 		return;
-	if ((c->flags & CONN_CLOSING) && !c->questions && flow_empty(&c->flow[DOWNWARD])) {
+	bool ends = c->flags & CONN_CLOSING || (w->draining && !c->flow[UPWARD].len);
+	if (ends && !c->questions && flow_empty(&c->flow[DOWNWARD])) {
 		conn_close(w, c, false);
 		return;
 	}

@@ -18,6 +18,7 @@
 #include "tproxy/log.h"
 #include "tproxy/worker_state.h"
 
+#define DRAIN_MS     2000 /* less than LISTEN_WAIT_MS, which whoever comes next waits */
 #define BATCH        32   /* datagrams read at a time */
 #define DATAGRAM_MAX 1500 /* a question of 259 bytes, and options that nobody reads */
 #define NOBODY_V4    "192.0.0.8" /* RFC 7600: never an address of anything */
@@ -73,16 +74,17 @@ static int prepare(int fd, int family, const struct workers_config *c, const cha
 	return c->mark ? setsockopt(fd, SOL_SOCKET, SO_MARK, &c->mark, sizeof(c->mark)) : 0;
 }
 
-static int open_at(const union address *at, const struct workers_config *c, const char **step)
+static int open_at(const union address *at, const struct workers_config *c,
+                   const struct listen_share *share, const char **step)
 {
-	int fd = listen_socket(at->any.sa_family, SOCK_DGRAM, &c->share, step);
+	int fd = listen_socket(at->any.sa_family, SOCK_DGRAM, share, step);
 	if (fd < 0)
 		return -1;
 	if (prepare(fd, at->any.sa_family, c, step) == 0) {
 		*step = "bind (UDP)";
-		if (listen_bind(fd, &at->any, at->any.sa_family == AF_INET6
-		                                      ? sizeof(at->v6)
-		                                      : sizeof(at->v4)) == 0)
+		if (listen_bind(fd, &at->any,
+		                at->any.sa_family == AF_INET6 ? sizeof(at->v6) : sizeof(at->v4),
+		                share) == 0)
 			return fd;
 	}
 	int e = errno;
@@ -106,7 +108,8 @@ static void place(union address *at, int family, const char *text, uint16_t port
 		at->v4.sin_port = htons(port);
 }
 
-static int open_family(struct worker *w, int i, const char **step)
+static int open_family(struct worker *w, int i, const struct listen_share *share,
+                       const char **step)
 {
 	static const char *const nobody[] = { NOBODY_V4, NOBODY_V6 };
 	const struct workers_config *c = w->config;
@@ -115,14 +118,14 @@ static int open_family(struct worker *w, int i, const char **step)
 	union address at;
 
 	place(&at, family, NULL, c->port);
-	s->udp[i] = open_at(&at, c, step);
+	s->udp[i] = open_at(&at, c, share, step);
 	if (s->udp[i] < 0)
 		return -1;
 	if (!c->transparent) {
 		s->from[i] = s->udp[i];
 	} else {
 		place(&at, family, nobody[i], STUB_PORT);
-		s->from[i] = open_at(&at, c, step);
+		s->from[i] = open_at(&at, c, share, step);
 		if (s->from[i] < 0) {
 			*step = "bind to port 53";
 			return -1;
@@ -145,8 +148,12 @@ static void close_family(struct stub *s, int i)
 
 int stub_udp_open(struct worker *w, bool needed, const char **step)
 {
+	struct listen_share share = w->config->share;
+
+	if (!needed)
+		share.until_ms = 0;
 	for (int i = 0; i < 2; i++) {
-		if (open_family(w, i, step) == 0)
+		if (open_family(w, i, &share, step) == 0)
 			continue;
 		close_family(&w->stub, i);
 		if (needed && !(i && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL)))
@@ -228,6 +235,11 @@ void stub_udp_ready(struct worker *w, uint32_t i)
 			return;
 }
 
+bool stub_udp_is_open(const struct stub *s)
+{
+	return s->udp[0] >= 0 || s->udp[1] >= 0;
+}
+
 void stub_udp_drain(struct worker *w)
 {
 	struct stub *s = &w->stub;
@@ -238,8 +250,10 @@ void stub_udp_drain(struct worker *w)
 		stub_udp_ready(w, i);
 		loop_remove(&w->loop, s->udp[i]);
 	}
+	if (!s->deaf)
+		s->close_ms = w->loop.now_ms + DRAIN_MS;
 	s->deaf = true;
-	for (int i = 0; i < 2 && !s->queries.used; i++)
+	for (int i = 0; i < 2 && (!s->queries.used || w->loop.now_ms >= s->close_ms); i++)
 		close_family(s, i);
 }
 
@@ -281,7 +295,7 @@ void stub_udp_send(struct worker *w, const struct stub_peer *to, const uint8_t *
 	if (to->socket)
 		at.v6.sin6_scope_id = to->scope;
 	put_control(&m, to);
-	/* What cannot be sent is lost, as datagrams are: the client asks again. */
+	/* What cannot be sent, or comes after draining, is lost, as datagrams are: it is asked again. */
 	if (sendmsg(w->stub.from[to->socket], &m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		worker_count(w, STAT_DNS_UNSENT, 1);
 }

@@ -122,7 +122,7 @@ static void switch_policy(struct worker *w, struct shared_policy *p)
 		access_log_switch(w->log, p->sink->sink, p->meta.log_format);
 	}
 	learn_policy(w);
-	if (p->dns_capture && w->stub.udp[0] < 0 && !w->number)
+	if (p->dns_capture && w->stub.udp[0] < 0 && !w->number && !w->draining)
 		log_warn("dns = capture: port 53 was not to be had at the start: no DNS over UDP "
 		         "is answered before the next one");
 }
@@ -287,6 +287,8 @@ static int wait_limit(struct worker *w, bool log_waits)
 	}
 	if (w->draining) {
 		int64_t left = w->drain_ms - w->loop.now_ms;
+		if (stub_udp_is_open(&w->stub) && w->stub.close_ms < w->drain_ms)
+			left = w->stub.close_ms - w->loop.now_ms;
 		max = sooner(max, left > 0 ? (int)left : 0);
 	}
 	return max;
@@ -353,7 +355,7 @@ static bool turn(struct worker *w, bool *log_waits)
 		end_all(w);
 	if (w->draining)
 		stub_udp_drain(w);
-	if (w->draining && w->again == NONE && !w->conns.used && !w->stub.queries.used)
+	if (w->draining && w->again == NONE && !w->conns.used && !stub_udp_is_open(&w->stub))
 		return false;
 	trim(w);
 	return true;

@@ -70,6 +70,21 @@ def test_questions_are_answered_and_drained(bench):
         assert proxy.wait() == 0
 
 
+def test_a_successor_gets_the_port(bench):
+    """Even if a question waits that nobody answers."""
+    with upstream() as server, client(bench) as sock:
+        proxy = start(bench, server)
+        sock.send(question("a.test"))
+        until(lambda: bench.stats()["dns_questions_active"] == "1", "a question that waits")
+        proxy.signal(15)
+        proxy.says("draining")
+        successor = bench.start("--nameserver-port", str(server.getsockname()[1]), "--admin", "none")
+        sock.send(question("b.test"))
+        assert sock.recv(600)[3] & 15 == 3
+        assert successor.stop() == 0 and proxy.wait() == 0
+        assert "port in use: waiting" in successor.stderr(), successor.stderr()
+
+
 def test_a_reload_switches_it_on_and_off(bench):
     with upstream() as server, client(bench) as sock:
         proxy = start(bench, server, dns="reject")
