@@ -83,7 +83,7 @@ size_t http_request_write(const char *head, const struct http_request *r, uint16
 /*
  * Drops the fields in which servers and frameworks look for another host or target than the
  * request's: Forwarded, X-Host, X-HTTP-Host-Override, and those that begin with X-Forwarded,
- * X-Original- and X-Rewrite-; with '_' for '-', too.
+ * X-Original- and X-Rewrite-; with any other sign in the place of '-', too.
  */
 void http_request_scrub(const char *head, struct http_request *r);
 

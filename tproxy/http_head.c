@@ -76,24 +76,34 @@ static enum http_known known_find(const char *name, size_t len)
 	return HTTP_KNOWN_NONE;
 }
 
-/* Do servers that turn '-' into '_' (RFC 3875 4.1.18) mistake this name for one that matters? */
+char http_field_fold(char c)
+{
+	char lower = c | 0x20;
+
+	return (lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9') ? lower : '-';
+}
+
+/*
+ * Do servers that turn '-' into '_' (RFC 3875 4.1.18), and some with it whatever is neither letter
+ * nor digit, mistake this name for one that matters?
+ */
 static bool is_look_alike(const char *name, size_t len)
 {
 	char plain[KNOWN_LEN_MAX];
 	size_t at = 0;
 
-	while (at < len && name[at] != '_')
+	while (at < len && (name[at] == '-' || http_field_fold(name[at]) != '-'))
 		at++;
 	if (at == len)
 		return false;
-	while (len > 0 && (name[0] == '_' || name[0] == '-'))
+	while (len > 0 && http_field_fold(name[0]) == '-')
 		name++, len--;
-	while (len > 0 && (name[len - 1] == '_' || name[len - 1] == '-'))
+	while (len > 0 && http_field_fold(name[len - 1]) == '-')
 		len--;
 	if (len > sizeof(plain))
 		return false;
 	for (size_t i = 0; i < len; i++)
-		plain[i] = name[i] == '_' ? '-' : name[i];
+		plain[i] = http_field_fold(name[i]);
 	return known_fields[known_find(plain, len)].flags & EXACT;
 }
 

@@ -75,6 +75,8 @@ static inline bool http_head_has(const struct http_head *h, enum http_known know
 struct http_slice http_head_value(const struct http_head *h, enum http_known known);
 /* Is s[len] lower but for case? lower: lower-case letters, digits and '-'; s: no control bytes. */
 bool http_equal(const char *s, size_t len, const char *lower);
+/* A letter in lower case, a digit, or '-' for whatever else. */
+char http_field_fold(char c);
 
 /* A bounded text that remembers when something did not fit. */
 struct http_out {

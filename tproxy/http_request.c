@@ -278,12 +278,15 @@ size_t http_request_write(const char *head, const struct http_request *r, uint16
 	return o.full ? 0 : (size_t)(o.at - out);
 }
 
-/* A name that is lower (and '-' written as '_'), or begins as lower does up to its '*'. */
+/*
+ * A name that is lower, or begins as lower does up to its '*', to servers that make '_' of whatever
+ * is neither letter nor digit.
+ */
 static bool is_name(const char *s, size_t len, const char *lower)
 {
 	size_t at = 0;
 
-	while (at < len && lower[at] != '*' && (s[at] == '_' ? '-' : s[at] | 0x20) == lower[at])
+	while (at < len && lower[at] != '*' && http_field_fold(s[at]) == lower[at])
 		at++;
 	return lower[at] == '*' || (at == len && lower[at] == '\0');
 }

@@ -226,6 +226,7 @@ def lines():
         deny("H-11", "a space before Content-Length's colon", post("Content-Length : 5\r\n", "hello"), field),
         deny("H-11", "Host_", get("Host_: evil.test\r\n"), field),
         deny("H-11", "Content_Length", post("Content_Length: 5\r\n", "hello"), field),
+        deny("H-11", "Content.Length", post("Content.Length: 5\r\n", "hello"), field),
         deny("H-11", "Transfer_Encoding", post("Transfer_Encoding: chunked\r\n"), field),
         deny("H-11", "an empty name", get(": x\r\n"), field), deny("H-11", "no colon", get("Foo\r\n"), field),
         deny("H-11", "a space in a name", get("A b: c\r\n"), field),

@@ -338,6 +338,8 @@ static const struct row rows[] = {
 	  .host = "allowed.test" },
 	{ .title = "content_length (H-11)", .head = GET("content_length: 5\r\n"), .want = HTTP_FIELD,
 	  .host = "allowed.test" },
+	{ .title = "transfer~encoding (H-11)", .head = GET("transfer~encoding: chunked\r\n"),
+	  .want = HTTP_FIELD, .host = "allowed.test" },
 	{ .title = "Transfer_Encoding (H-11)", .head = GET("Transfer_Encoding: chunked\r\n"),
 	  .want = HTTP_FIELD,
 	  .host = "allowed.test" },

@@ -252,7 +252,8 @@ static void test_scrub(void **state)
 	static const struct { const char *name; bool gone; } names[] = {
 		{ "Forwarded", true }, { "FORWARDED", true }, { "X-Host", true }, { "x_host", true },
 		{ "X-HTTP-Host-Override", true }, { "x_http-host_OVERRIDE", true },
-		{ "X-Forwarded", true }, { "X-Forwarded-Host", true }, { "X_Forwarded_Host", true },
+		{ "X-Forwarded", true }, { "X-Forwarded-Host", true }, { "X_Forwarded_Host", true }, { "X.Forwarded.Host", true },
+		{ "x+original!url", true }, { "X~Host", true },
 		{ "X-Forwarded-For", true }, { "x-forwarded-proto", true }, { "X-Forwarded-Port", true },
 		{ "X-Forwarded-Server", true }, { "X-Forwarded-Prefix", true }, { "X-Forwarded-*a", true },
 		{ "X-Original-URL", true }, { "X-Original-URI", true }, { "X-Original-Host", true },
