@@ -261,7 +261,7 @@ bool value_alt_name(const struct value *v, void *field)
 
 bool value_alpn(const struct value *v, void *field)
 {
-	bool good = v->len <= FORMAT_MAX_STRING && strpbrk(v->text, ";#\"") == NULL;
+	bool good = v->len < FORMAT_MAX_STRING && strpbrk(v->text, ";#\"") == NULL;
 
 	for (size_t i = 0; i < v->len; i++)
 		good = good && v->text[i] > ' ' && v->text[i] <= '~';
