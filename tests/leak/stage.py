@@ -2,7 +2,6 @@
 """An internet, and pods in which the whole of sluice runs while clients keep it busy."""
 import contextlib
 import os
-import os
 import threading
 
 from field import Field
@@ -81,6 +80,7 @@ class Stage:
         self.space.sysctl("ipv4/ping_group_range", "0 2147483647")
         self.space.sysctl("ipv4/tcp_fastopen", 5)  # data in the first SYN, without a cookie
         self.wire, self.tunnels, self.trouble = None, {}, None
+        self.holes = []  # tags, as hex, of attacks that are known not to be closed
         self.macs, self.link, self.gateway_link = (bytes(6), bytes(6)), "fe80::2", "fe80::1"
         self.node = Node(self.pod, world.programs, ["--workers", "2"], name) if method != "bare" else None
         if plugged:
@@ -141,6 +141,11 @@ class Stage:
         text = self.space.must(["ip", "-6", "addr", "show", "dev", "eth0", "scope", "link"]).stdout
         self.link = text.partition("inet6 ")[2].partition("/")[0]
 
+    @staticmethod
+    def tag(number):
+        """What all of an attack's frames carry."""
+        return f"<leak-{number:05d}>".encode()
+
     def field(self, family, served=True, number=0):
         """The surroundings of one attack."""
         address, me = self.internet.address, self.pod.addresses[family]
@@ -148,7 +153,7 @@ class Stage:
         secret = self.secret if self.node else 0x1234567C
         return Field(
             family=family, served=served and self.node is not None, bare=self.node is None,
-            tag=f"<leak-{number:05d}>".encode(),
+            tag=self.tag(number),
             me=me, mine=mine, gateway=me[:-1] + "1", gateway_link=self.gateway_link, mac=self.macs[0],
             gateway_mac=self.macs[1], evil=address("evil.test", family), origin=address("origin.test", family),
             raw=address("raw.test", family), nameserver=address(NAMESERVER, family),

@@ -8,7 +8,7 @@ import time
 
 from driver.scenarios.dns import dig, kind
 from lab.base import need, until
-from lab.internet import FAMILY, V4
+from lab.internet import FAMILY, V4, V6, literal
 from lab.nameserver import A, AAAA, HTTPS, SVCB, address, alias, labels, parameter, service
 
 ALPN, PORT = parameter(1, b"\2h2"), parameter(3, struct.pack(">H", 8443))
@@ -304,29 +304,25 @@ def clock_answers(run, name):
 def things(run):
     """CoAP, and CoAP over DTLS, with a client that has only the name; another port of the server is closed."""
     need("coap-server-openssl")
-    say(run, "thing.test", address("thing.test", real(run, "thing.test")))
-    say(run, "thing.test", kind_of=AAAA if run.family == V4 else A)
     secret = "-k gh1234 -u gate"
-    server = ["coap-server-openssl", "-A", real(run, "thing.test"), "-k", "gh1234", "-h", "gate", "-d", "1"]
-    run.world.services["thing.test", run.family] = run.internet.space.spawn(
-        f"{run.internet.name}/coap-{run.family}", server)
+    for family in (V4, V6):  # the client may take either
+        where = run.internet.address("thing.test", family)
+        if ("thing.test", family) not in run.world.services:
+            server = ["coap-server-openssl", "-A", where, "-k", "gh1234", "-h", "gate", "-d", "1"]
+            run.world.services["thing.test", family] = run.internet.space.spawn(f"{run.internet.name}/coap-{family}", server)
+        say(run, "thing.test", address("thing.test", where), kind_of=A if family == V4 else AAAA)
+        url = f"coap://{literal(where)}/"
+        until(lambda: GREETING in run.internet.space.run(["coap-client-openssl", "-B", "1", "-m", "get", url]).stdout,
+              "the CoAP server to serve")
 
     def ask(url, seconds=5):
         return run.command(f"coap-client-openssl -B {seconds} {secret} -m get {url}", seconds=seconds + 5)
 
-    until(lambda: GREETING in run.internet.space.run(
-        ["coap-client-openssl", "-B", "1", "-m", "get", f"coap://{literal(run, 'thing.test')}/"]).stdout,
-        "the CoAP server to serve")
     for url in ("coap://thing.test/", "coaps://thing.test/"):
         done = ask(url)
         run.expect(GREETING in done.stdout, f"{url}: {done}")
     done = ask("coap://thing.test:5685/", 2)
     run.expect("Operation not permitted" in done.stderr, f"port 5685: {done}")
-
-
-def literal(run, name):
-    """An address as it stands in a URI."""
-    return real(run, name) if run.family == V4 else f"[{real(run, name)}]"
 
 
 def others(run):
