@@ -285,17 +285,25 @@ static void put_table(FILE *out, const struct view *v, enum save_table table)
 	fputs("COMMIT\n", out);
 }
 
-/* Loads the tables that differ. */
+/*
+ * Loads the tables that differ. Any may be the last that is loaded. What is forwarded is judged in
+ * filter if there is such a chain, and else in mangle with all that leaves: the table that is to
+ * judge it comes before the one that no longer does.
+ */
 static void load(const struct family *f, const struct view *v, struct program_result *result)
 {
+	static const enum save_table orders[2][SAVE_TABLES] = {
+		{SAVE_MANGLE, SAVE_NAT, SAVE_FILTER}, {SAVE_FILTER, SAVE_MANGLE, SAVE_NAT}};
 	const char *const argv[] = {f->restore, "--noflush", "--wait=30", NULL};
+	const enum save_table *order =
+		orders[save_has_chain(&v->should, SAVE_FILTER, "SLUICE_FORWARD")];
 	char *text;
 	size_t size;
 	FILE *out = open_text(&text, &size);
 
 	for (int i = 0; i < SAVE_TABLES; i++)
-		if (v->differences[i] > 0)
-			put_table(out, v, i);
+		if (v->differences[order[i]] > 0)
+			put_table(out, v, order[i]);
 	close_text(out);
 	program_run(f->restore, argv, text, result);
 	free(text);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The ruleset through the board's own iptables programs, for kernels without nf_tables: one
- * transaction for each table of each family, the one with the guard first, IPv6 before IPv4.
+ * transaction for each table of each family, the one that is to close first, IPv6 before IPv4.
  *
  * All functions return 0, or a sysexits code after a message: EX_UNAVAILABLE where a program or
  * something in the kernel is missing, EX_NOPERM, EX_TEMPFAIL where others keep changing the rules.

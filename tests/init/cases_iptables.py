@@ -8,7 +8,7 @@ import threading
 import probe
 from board import board, on_board, replace, saved
 from lab.base import until
-from pair import FAMILY, FAR, OUTSIDE
+from pair import ETH_P_ALL, FAMILY, FAR, OUTSIDE
 from proxy import Proxy, client
 from suite import ACCEPT, case, listing, routing, same, same_text
 
@@ -359,6 +359,64 @@ def iptables_program_stops_half_way(suite, kind):
     pair.board = None
     pair.remove()
     same(saved(pair.node, kind), [], "after remove")
+
+
+def forwards(router):
+    """Over which families a datagram of the clients' gets out."""
+    found = []
+    with router.outside.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL)) as sock:
+        for family in (4, 6):
+            tag = b"<forwarded-%d>" % family
+            with router.lan.node.socket(FAMILY[family], socket.SOCK_DGRAM) as out:
+                out.sendto(tag, (FAR[family], 443))
+            router.settle()
+            sock.setblocking(False)
+            frames = []
+            while True:
+                try:
+                    frames.append(sock.recv(2000))
+                except BlockingIOError:
+                    break
+            found += [family for _ in [frame for frame in frames if tag in frame][:1]]
+    return found
+
+
+def once_half(suite, family, n):
+    """A restore program that loads n tables the first time, and then no more."""
+    mark = suite.lab.path(f"loaded-{family}")
+    if os.path.exists(mark):
+        os.unlink(mark)
+    return (f"[ -e {mark} ] && exit 1; : >{mark}\nawk '{{ print }} /^COMMIT/ && ++n == {n} {{ exit }}' | (real --noflush)\n"
+            "echo 'line 99 failed' >&2; exit 1")
+
+
+# What is closed to clients, and what is loaded to take its place.
+STEPS = [("lockdown", "router"), ("lockdown", "both"), ("pod", "both"), ("pod", "router"), ("router", "both"), ("both", "router"),
+         ("both", "pod"), ("router", "pod"), ("both", "lockdown"), ("router", "lockdown")]
+
+
+@case(*KINDS)
+def iptables_router_stops_half_way(suite, kind):
+    """A router that was closed stays closed to its clients when a load ends after one of its tables"""
+    router = suite.router()
+    router.backend = kind
+    same(forwards(router), [4, 6], "forwarded without rules")
+
+    def command(scope, where=None):
+        lines = [f"scope = {scope}", "method = redirect", ACCEPT, *(["interfaces = lan0"] if scope != "pod" else [])]
+        router.policy = suite.policy(*lines) if scope != "lockdown" else None
+        router.board = where
+        return router.init(*(["apply"] if scope != "lockdown" else ["lockdown", "--no-egress-hook"]))
+
+    for before, after in STEPS:
+        for tables_done in (1, 2):
+            done = command(before)
+            same((done.returncode, forwards(router)), (0, []), f"{before}: {done.stderr}")
+            for family in ("ip6tables", "iptables"):
+                half = board(suite.lab, kind, f"{kind}-stops-{family}")
+                replace(half, kind, f"{family}-restore", once_half(suite, family, tables_done))
+                done = command(after, half)
+                same(forwards(router), [], f"{before}, {after}: forwarded after {tables_done} tables of {family}: {done.stderr}")
 
 
 @case(*KINDS)
