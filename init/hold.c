@@ -117,6 +117,7 @@ static bool is_same_links(const struct link_list *a, const struct link_list *b)
 		return false;
 	for (uint32_t i = 0; i < a->n; i++)
 		if (strcmp(a->link[i].name, b->link[i].name) != 0 ||
+			strcmp(a->link[i].master, b->link[i].master) != 0 ||
 			chain_of(&a->link[i]) != chain_of(&b->link[i]))
 			return false;
 	return true;

@@ -231,6 +231,26 @@ def follows_interfaces(suite, mode):
         same(said(child, "tampered"), False, child.output())
 
 
+@case("owned", "--no-owner")
+def follows_bridges(suite, mode):
+    """A port that leaves an inside bridge has its egress chain, and one that joins has none"""
+    pair = suite.pair()
+    pair.node.ip("link add br-lan type bridge", *(f"link add lan{n} type veth peer name far{n}" for n in (1, 2)),
+                 *(f"link set lan{n} master br-lan" for n in (1, 2)), *(f"link set {end}{n} up" for end in ("lan", "far") for n in (1, 2)))
+    pair.use(suite.policy("scope = both", "interfaces = br-lan"))
+    outside = {"eth0", "far1", "far2"}
+    with holding(pair, *([mode] if mode.startswith("--") else [])) as child:
+        same((devices(pair), is_right(pair)), (outside, True), "with two ports")
+        same(foreign_frame(pair, "lan2", b"<inside>"), True, "a frame from a port")
+        pair.node.ip("link set lan2 nomaster")
+        until(lambda: devices(pair) == outside | {"lan2"} and is_right(pair), "a port left")
+        same(foreign_frame(pair, "lan2", b"<outside>"), False, "a frame from what is no port any more")
+        pair.node.ip("link set lan2 master br-lan")
+        until(lambda: devices(pair) == outside and is_right(pair), "a port joined")
+        same(foreign_frame(pair, "lan2", b"<inside again>"), True, "a frame from a port")
+        same(said(child, "tampered"), False, child.output())
+
+
 @case()
 def tamper_log(suite):
     """tamper = log says what was changed and leaves it"""
