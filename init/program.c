@@ -190,16 +190,19 @@ static int talk(struct run *r)
 	return err;
 }
 
-/* Waits for it, or kills it when it went wrong. */
+/* Waits for it, or kills it when it went wrong. What is not known to have gone well did not. */
 static void finish(struct run *r, struct program_result *result)
 {
 	int status = 0;
 
 	if (result->err != 0)
 		(void)kill(r->pid, SIGKILL);
-	while (waitpid(r->pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return;
+	while (waitpid(r->pid, &status, 0) < 0) {
+		if (errno == EINTR)
+			continue;
+		result->err = result->err != 0 ? result->err : errno;
+		return;
+	}
 	result->status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 	if (result->err == 0 && result->status == CANNOT_RUN)
 		result->err = ENOEXEC;
@@ -229,6 +232,7 @@ void program_run(const char *path, const char *const argv[], const char *input,
 	run = (struct run){.fd = {-1, -1, -1}, .input = input, .left = strlen(input)};
 	memset(result, 0, sizeof(*result));
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGCHLD, SIG_DFL); /* ignored, it would take the exit status away */
 	result->err = open_standard();
 	if (result->err == 0)
 		result->err = start(&run, path, argv);

@@ -3,6 +3,7 @@
 import os
 import re
 import socket
+import sys
 import threading
 
 import probe
@@ -458,6 +459,22 @@ def iptables_kernel_lacks(suite):
         same((done.returncode, done.stderr), (69, f"sluice-init: /usr/sbin/ip6tables-restore: the kernel lacks {text}\n"), name)
     done = pair.init("apply")
     same(done.stderr, "sluice-init: /usr/sbin/ip6tables-restore: iptables-restore: line 41 failed\n", "nothing is lacking")
+
+
+@case()
+def iptables_ignored_child(suite):
+    """A caller that ignores the end of children does not make a failed program one that did well"""
+    pair = suite.pair("tproxy", backend="legacy")
+    ignore = [sys.executable, "-c", "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execvp(sys.argv[1], sys.argv[1:])"]
+    for number, script in enumerate(("exit 3", "kill -9 $$")):
+        pair.board = board(suite.lab, "legacy", f"legacy-ignored-{number}", ip6tables_save=script)
+        command = pair.command("check")
+        done = pair.node.run([*command[:4], *ignore, *command[4:]])
+        same((done.returncode, done.stdout), (69, ""), f"check with {script}: {done.stderr}")
+    pair.board = None
+    command = pair.command("apply")
+    same(pair.node.run([*command[:4], *ignore, *command[4:]]).returncode, 0, "apply")
+    check_is_content(pair)
 
 
 @case()
