@@ -129,10 +129,13 @@ static int drain(struct run *r)
 	ssize_t n;
 
 	if (r->room - r->n_out < CHUNK + 1u) {
-		r->room = r->room * 2 + 2 * CHUNK;
-		r->out = r->room > PROGRAM_OUTPUT ? NULL : realloc(r->out, r->room);
-		if (r->out == NULL)
-			return r->room > PROGRAM_OUTPUT ? EFBIG : ENOMEM;
+		size_t room = r->room * 2 + 2 * CHUNK;
+		char *out = room > PROGRAM_OUTPUT ? NULL : realloc(r->out, room);
+
+		if (out == NULL)
+			return room > PROGRAM_OUTPUT ? EFBIG : ENOMEM;
+		r->out = out;
+		r->room = room;
 	}
 	n = read(r->fd[OUT], r->out + r->n_out, CHUNK);
 	if (n > 0)
