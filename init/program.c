@@ -18,7 +18,7 @@
 
 #include "init/message.h"
 
-enum { IN, OUT, ERR, PIPES, CHUNK = 1 << 16, CANNOT_RUN = 127 };
+enum { IN, OUT, ERR, PIPES, CHUNK = 1 << 16, CANNOT_RUN = 127, NAP = 64 /* ms */ };
 
 /* Our ends of the pipes, -1 when closed. */
 struct run {
@@ -30,6 +30,7 @@ struct run {
 	size_t n_out, room;
 	char err[CHUNK];
 	size_t n_err;
+	int64_t end; /* of its time */
 };
 
 bool program_find(const char *name, char path[static PROGRAM_PATH])
@@ -171,13 +172,12 @@ static int64_t now(void)
 /* Until it has closed its output. 0 or an errno. */
 static int talk(struct run *r)
 {
-	int64_t end = now() + PROGRAM_SECONDS * 1000;
 	int err = 0;
 
 	while (err == 0 && (r->fd[OUT] >= 0 || r->fd[ERR] >= 0)) {
 		struct pollfd p[PIPES] = {
 			{r->fd[IN], POLLOUT, 0}, {r->fd[OUT], POLLIN, 0}, {r->fd[ERR], POLLIN, 0}};
-		int64_t left = end - now();
+		int64_t left = r->end - now();
 
 		if (left <= 0)
 			return ETIMEDOUT;
@@ -193,15 +193,24 @@ static int talk(struct run *r)
 	return err;
 }
 
-/* Waits for it, or kills it when it went wrong. What is not known to have gone well did not. */
+/*
+ * Waits for it, and kills it when it went wrong or its time is over: it may go on without its output.
+ * What is not known to have gone well did not.
+ */
 static void finish(struct run *r, struct program_result *result)
 {
 	int status = 0;
+	pid_t pid = 0;
 
-	if (result->err != 0)
-		(void)kill(r->pid, SIGKILL);
-	while (waitpid(r->pid, &status, 0) < 0) {
-		if (errno == EINTR)
+	for (int nap = 1; pid != r->pid; nap = nap < NAP ? nap * 2 : NAP) {
+		if (result->err == 0 && now() >= r->end)
+			result->err = ETIMEDOUT;
+		if (result->err != 0)
+			(void)kill(r->pid, SIGKILL);
+		pid = waitpid(r->pid, &status, result->err != 0 ? 0 : WNOHANG);
+		if (pid == 0)
+			(void)nanosleep(&(struct timespec){.tv_nsec = nap * 1000000L}, NULL);
+		if (pid >= 0 || errno == EINTR)
 			continue;
 		result->err = result->err != 0 ? result->err : errno;
 		return;
@@ -232,7 +241,8 @@ void program_run(const char *path, const char *const argv[], const char *input,
 {
 	static struct run run;
 
-	run = (struct run){.fd = {-1, -1, -1}, .input = input, .left = strlen(input)};
+	run = (struct run){.fd = {-1, -1, -1}, .input = input, .left = strlen(input),
+		.end = now() + PROGRAM_SECONDS * 1000};
 	memset(result, 0, sizeof(*result));
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)signal(SIGCHLD, SIG_DFL); /* ignored, it would take the exit status away */
