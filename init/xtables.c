@@ -65,14 +65,33 @@ static int find_programs(struct family *f, bool v6)
 		f->name, f->name, v6 ? ", or start the kernel with ipv6.disable=1" : "");
 }
 
-/* Anything but a plain no is a yes: what is there must be closed. */
+/*
+ * Anything but a plain no is a yes: what is there must be closed. The kernel itself says no with
+ * ipv6.disable=1. A socket that is refused is none: systemd does that for whom it restricts. Where
+ * there is nothing to ask, IPv6 was never built or is a module that could not be loaded just now.
+ */
 static bool has_ipv6(void)
 {
 	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	bool has = fd >= 0 || errno != EAFNOSUPPORT;
+	static bool said;
+	char disabled = '0';
 
 	if (fd >= 0)
 		(void)close(fd);
+	if (has)
+		return true;
+	fd = open("/sys/module/ipv6/parameters/disable", O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
+		if (!said)
+			(void)message(0, "the kernel has no IPv6 now, and nothing is closed for "
+				"it: if it can be loaded later, load it first, or start with "
+				"ipv6.disable=1");
+		said = true;
+		return false;
+	}
+	has = read(fd, &disabled, 1) != 1 || disabled == '0';
+	(void)close(fd);
 	return has;
 }
 

@@ -282,13 +282,16 @@ def iptables_programs_missing(suite, kind):
     same((saved(pair.node, kind), routing(pair.node), os.listdir(pair.state)), ([], before, ["mark"]), "what there is")
 
 
-def without_family(pair, command):
-    """Runs a command that is told, each time it asks, that the kernel does not know AF_INET6."""
+def without_family(pair, command, disabled=None):
+    """Runs a command that is told, each time it asks, that the kernel does not know AF_INET6; `disabled` is what
+    the parameter of that name says, None where there is no module."""
     log, found, argv = pair.lab.path("sockets"), [], pair.command(command)
+    module = "/sys/module/ipv6/parameters"
+    hide = "mount -t tmpfs none /sys/module && " + (f"mkdir -p {module} && echo {disabled} >{module}/disable && " if disabled is not None else "")
     while True:
         step = found[-1] - found[-2] if len(found) > 1 else 1
         inject = [] if not found else ["-e", f"inject=socket:error=EAFNOSUPPORT:when={found[0]}..{found[-1]}+{step}"]
-        done = pair.node.run([*argv[:4], "strace", "-o", log, "-e", "trace=socket", *inject, *argv[4:]])
+        done = pair.node.run([*argv[:4], "sh", "-c", hide + 'exec "$@"', "sh", "strace", "-o", log, "-e", "trace=socket", *inject, *argv[4:]])
         with open(log, encoding="ascii") as file:
             calls = [line for line in file if line.startswith("socket(")]
         asked = [number for number, line in enumerate(calls, 1) if "AF_INET6" in line]
@@ -299,13 +302,20 @@ def without_family(pair, command):
 
 @case(*KINDS)
 def iptables_without_ipv6(suite, kind):
-    """A kernel without IPv6 needs no ip6tables; one where it is only switched off does"""
+    """A kernel without IPv6 needs no ip6tables; one where it is only switched off, or refused, does"""
     pair = suite.pair("tproxy", backend=kind)
     pair.board = board(suite.lab, kind, f"{kind}-v4", without=("ip6tables-restore", "ip6tables-save"))
     pair.node.sysctl("ipv6/conf/all/disable_ipv6", 1)
     same(pair.init("apply").returncode, 69, "switched off")
+    same(without_family(pair, "apply", 0).returncode, 69, "refused to us alone")
+    same(saved(pair.node, kind), [], "rules")
+    done = without_family(pair, "apply", 1)
+    same((done.returncode, done.stderr), (0, ""), "disabled")
+    same((is_guarded(pair, 4), is_guarded(pair, 6)), (True, False), "guards")
+    pair.remove()
     done = without_family(pair, "apply")
-    same((done.returncode, done.stderr), (0, ""), "without IPv6")
+    says = r"sluice-init: the kernel has no IPv6 now, and nothing is closed for it: .*\n"
+    same((done.returncode, re.fullmatch(says, done.stderr) is not None), (0, True), done.stderr)
     same((is_guarded(pair, 4), is_guarded(pair, 6)), (True, False), "guards")
     pair.board = None
     pair.apply()
