@@ -398,22 +398,24 @@ int xtables_compare(const struct ruleset *r, bool say, uint32_t *differences)
 	return code;
 }
 
-/* 0, or a sysexits code after a message. */
-static int remove_from(const struct family *f, bool *readable)
+/* 0, or a sysexits code after a message. *unreadable: the program says that it cannot. */
+static int remove_from(const struct family *f, bool *unreadable)
 {
 	struct program_result result;
 	struct view v;
 	int code = 0;
 
+	*unreadable = false;
 	for (int tries = 0; tries < TRIES; tries++) {
-		bool failed;
+		bool failed, read = view_read(&v, f, NULL, &result);
 
-		*readable = view_read(&v, f, NULL, &result);
-		if (*readable)
+		if (read)
 			view_compare(&v, f, false);
-		if (!*readable || v.total == 0) {
-			if (!*readable)
+		if (!read || v.total == 0) {
+			if (!read)
 				code = complain(f, f->save, &result, NULL);
+			*unreadable = code == EX_UNAVAILABLE && tries == 0 && result.err == 0 &&
+				result.status < 128;
 			view_fini(&v);
 			return code;
 		}
@@ -427,20 +429,38 @@ static int remove_from(const struct family *f, bool *readable)
 	return message(EX_TEMPFAIL, "%s: somebody else keeps putting our rules back", f->restore);
 }
 
+/*
+ * A kind that cannot be read is that of the other part of the kernel, which is not there, if the
+ * other kind can be: its rules cannot be there either.
+ */
+static int remove_family(bool v6)
+{
+	int unread = 0;
+	bool any = false;
+
+	for (int i = 0; i < KINDS; i++) {
+		struct family f;
+		bool unreadable;
+		int code;
+
+		if (!find_kind(&f, v6, kinds[i]))
+			continue;
+		code = remove_from(&f, &unreadable);
+		if (code != 0 && !unreadable)
+			return code;
+		any |= code == 0;
+		unread = code != 0 ? code : unread;
+	}
+	return any ? 0 : unread;
+}
+
 int xtables_remove(void)
 {
 	int code = check_privilege();
 
-	for (int v6 = 1; code == 0 && v6 >= 0; v6--) {
-		for (int i = 0; code == 0 && i < KINDS; i++) {
-			struct family f;
-			bool readable;
-
-			if (find_kind(&f, v6 == 1, kinds[i]))
-				code = remove_from(&f, &readable);
-		}
-	}
-	return code;
+	if (code == 0)
+		code = remove_family(true);
+	return code == 0 ? remove_family(false) : code;
 }
 
 /* ---- what there is no way to do ---- */

@@ -24,6 +24,9 @@ int xtables_compare(const struct ruleset *r, bool say, uint32_t *differences);
  * that were done stay.
  */
 int xtables_apply(const struct ruleset *r);
-/* Deletes our chains, and the rules that lead to them, from whatever program shows them. */
+/*
+ * Deletes our chains, and the rules that lead to them, from whatever program shows them. One of a
+ * family's programs must be able to, if it has any.
+ */
 int xtables_remove(void);
 #endif

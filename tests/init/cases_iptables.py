@@ -430,6 +430,30 @@ def iptables_router_stops_half_way(suite, kind):
                 same(forwards(router), [], f"{before}, {after}: forwarded after {tables_done} tables of {family}: {done.stderr}")
 
 
+@case()
+def iptables_both_kinds(suite):
+    """Of programs of two kinds remove takes those that the kernel can do; one of them it must be able to do"""
+    pair = suite.pair("tproxy", backend="legacy")
+    lacks = 'echo "Could not fetch rule set generation id: Invalid argument" >&2; exit 1'
+    names = {f"{family}_{what}": lacks for family in ("iptables", "ip6tables") for what in ("restore", "save")}
+    pair.board = board(suite.lab, "legacy", "legacy-and-none", **names)
+    for name in names:
+        legacy = name.replace("_", "-legacy-")
+        os.symlink("xtables-legacy-multi", os.path.join(pair.board, legacy))
+    pair.apply()
+    same((is_guarded(pair, 4), is_guarded(pair, 6)), (True, True), "guards")
+    replace(pair.board, "legacy", "ip6tables-save", "kill -9 $$")
+    fails(pair, 69, r"sluice-init: /usr/sbin/ip6tables-save: ended by signal 9", command="remove")
+    replace(pair.board, "legacy", "ip6tables-save", lacks)
+    done = pair.init("remove")
+    said = [f"sluice-init: /usr/sbin/{name}-save: Could not fetch rule set generation id: Invalid argument" for name in ("ip6tables", "iptables")]
+    same((done.returncode, done.stderr.splitlines()), (0, said), "remove")
+    same((saved(pair.node, "legacy"), os.listdir(pair.state)), ([], []), "what there is")
+    for name in names:
+        os.unlink(os.path.join(pair.board, name.replace("_", "-legacy-")))
+    fails(pair, 69, re.escape(said[0]), command="remove")
+
+
 @case(*KINDS)
 def iptables_program_lies(suite, kind):
     """A program that says it did, and did not, is not believed"""
