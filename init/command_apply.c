@@ -21,7 +21,7 @@ int command_apply(const struct options *o)
 		code = session_compare(s, &p, NULL);
 	if (code != 0)
 		return code;
-	fresh = !s->state.kept && p.tables.present == 0;
+	fresh = !s->state.kept && p.tables.present == 0 && !state_has_iptables(o->state);
 	if (!s->state.kept)
 		code = state_write(&s->state);
 	if (code == 0)

@@ -211,7 +211,10 @@ static int leave_iptables(const struct session *s)
 	return code;
 }
 
-/* The routes come before the rules that need them; without those rules they do nothing. */
+/*
+ * The routes come before the rules that need them; without those rules they do nothing. What is in
+ * force stays so when what it replaces cannot be taken away.
+ */
 int session_apply(struct session *s, struct present *p, uint32_t flags)
 {
 	unsigned wanted = s->ruleset.lockdown ? p->ours : session_routes(s);
@@ -220,10 +223,11 @@ int session_apply(struct session *s, struct present *p, uint32_t flags)
 
 	if (code == 0)
 		code = apply_tables(s, p, flags);
-	if (code == 0 && state_has_iptables(s->state.dir))
+	if (code != 0) {
+		(void)route_delete(&s->route, missing);
+		return code;
+	}
+	if (state_has_iptables(s->state.dir))
 		code = leave_iptables(s);
-	if (code == 0)
-		return route_delete(&s->route, p->ours & ~wanted);
-	(void)route_delete(&s->route, missing);
-	return code;
+	return code == 0 ? route_delete(&s->route, p->ours & ~wanted) : code;
 }

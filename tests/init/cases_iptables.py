@@ -643,6 +643,23 @@ def iptables_and_back(suite, kind):
 
 
 @case(*KINDS)
+def iptables_stays(suite, kind):
+    """When the rules of iptables cannot be taken away, those of nftables that replace them stay, with mark and routes"""
+    pair = suite.pair("redirect", backend=kind)
+    pair.apply()
+    os.unlink(os.path.join(pair.state, "mark"))
+    pair.policy, pair.backend = suite.golden("tproxy", "nft"), "nft"
+    fails_to = board(suite.lab, kind, f"{kind}-stays", ip6tables_restore=FAIL)
+    done = pair.node.run(on_board(fails_to, pair.command("apply")))
+    same((done.returncode, done.stderr), (69, "sluice-init: /usr/sbin/ip6tables-restore: it does not like it\n"), "apply")
+    same(sorted(os.listdir(pair.state)), ["iptables", "mark"], "state directory")
+    done = pair.init("check")
+    same((done.returncode, done.stdout), (1, "the rules of the iptables backend are there as well\n"), "check")
+    done = pair.node.run(on_board(board(suite.lab, kind), pair.command("apply")))
+    same((done.returncode, pair.init("check").returncode), (0, 0), f"apply again: {done.stderr}")
+
+
+@case(*KINDS)
 def iptables_both(suite, kind):
     """check of each backend tells of the other's rules; remove without a backend's name removes what is noted"""
     pair = suite.pair("tproxy", backend=kind)
