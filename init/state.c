@@ -105,8 +105,11 @@ static int delete_file(int at, const char *dir, const char *name)
 
 int state_note_iptables(const char *dir)
 {
-	int code, at = open_directory(dir, &code), fd;
+	int code, at, fd;
 
+	if (mkdir(dir, 0755) != 0 && errno != EEXIST)
+		return message(EX_CANTCREAT, "%s: %s", dir, strerror(errno));
+	at = open_directory(dir, &code);
 	if (at < 0)
 		return code;
 	fd = openat(at, STATE_IPTABLES_FILE, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0444);

@@ -31,7 +31,10 @@ int state_lock(struct state *s);
 void state_unlock(struct state *s);
 /* Writes the secret. The same. */
 int state_write(struct state *s);
-/* Notes, or forgets, that rules of the iptables backend may be installed. The same. */
+/*
+ * Notes, in a directory that is made if there is none, or forgets, that rules of the iptables
+ * backend may be installed. The same.
+ */
 int state_note_iptables(const char *dir);
 int state_forget_iptables(const char *dir);
 bool state_has_iptables(const char *dir);
