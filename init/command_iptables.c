@@ -15,24 +15,27 @@
 #include "init/xtables.h"
 #include "rules/capture.h"
 
-static int complain_routing(int err)
+/*
+ * That there are no nf_tables, which only the kernel's own words for it mean: netfilter's netlink is
+ * missing, or the part of it.
+ */
+static bool is_lacking(int err)
 {
-	return message(err == EPERM ? EX_NOPERM : EX_OSERR, "routing: %s",
-		err == EPERM ? "needs CAP_NET_ADMIN" : strerror(err));
+	return err == EPROTONOSUPPORT || err == EOPNOTSUPP || err == EINVAL;
 }
 
 /* What there is besides: routing and, where the kernel knows nf_tables, tables of that backend. */
 static int read_rest(struct session *s, struct present *p)
 {
-	int err;
+	int err = netlink_open(&s->filter, NETLINK_NETFILTER) == 0
+		? dump_tables(&s->filter, &p->tables) : errno;
 
-	if (netlink_open(&s->filter, NETLINK_NETFILTER) != 0 ||
-		dump_tables(&s->filter, &p->tables) != 0)
+	if (err != 0 && !is_lacking(err))
+		return session_complain("nf_tables", err);
+	if (err != 0)
 		p->tables = (struct dump_tables){0};
 	err = route_read(&s->route, &p->routes, &p->ours);
-	if (err != 0)
-		return complain_routing(err);
-	return 0;
+	return err == 0 ? 0 : session_complain("routing", err);
 }
 
 /* The rules that there should be, if these programs can do them. */

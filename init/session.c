@@ -94,7 +94,7 @@ int session_begin(struct session *s, const struct options *o, bool filter)
 	return code;
 }
 
-static int complain_read(const char *what, int err)
+int session_complain(const char *what, int err)
 {
 	return message(err == EPERM ? EX_NOPERM : EX_OSERR, "%s: %s", what,
 		err == EPERM ? "needs CAP_NET_ADMIN" : strerror(err));
@@ -107,9 +107,9 @@ int session_read(struct session *s, struct present *p)
 	if (err == EOPNOTSUPP)
 		return message(EX_UNAVAILABLE, "the kernel lacks nf_tables (CONFIG_NF_TABLES)");
 	if (err != 0)
-		return complain_read("nf_tables", err);
+		return session_complain("nf_tables", err);
 	err = route_read(&s->route, &p->routes, &p->ours);
-	return err == 0 ? 0 : complain_read("routing", err);
+	return err == 0 ? 0 : session_complain("routing", err);
 }
 
 unsigned session_routes(const struct session *s)
@@ -124,7 +124,7 @@ int session_compare(struct session *s, struct present *p, compare_say *say)
 	if (code != 0)
 		return code;
 	err = dump_compare(&s->filter, &s->ruleset, &s->bytecode, say, &p->wrong);
-	return err == 0 ? 0 : complain_read("nf_tables", err);
+	return err == 0 ? 0 : session_complain("nf_tables", err);
 }
 
 static uint32_t port_of(const struct session *s)

@@ -52,6 +52,8 @@ int session_compare(struct session *s, struct present *p, compare_say *say);
  * makes the tables the process's own, or 0. NFT_NO_OWNER: see init/nft.h.
  */
 int session_apply(struct session *s, struct present *p, uint32_t flags);
+/* Says that something could not be read, for an errno. */
+int session_complain(const char *what, int err);
 
 /* The routing that the policy's method needs. */
 unsigned session_routes(const struct session *s);

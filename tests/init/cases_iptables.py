@@ -643,6 +643,41 @@ def iptables_and_back(suite, kind):
 
 
 @case(*KINDS)
+def iptables_cannot_ask(suite, kind):
+    """Only a kernel that says that it has no nf_tables has none: else its tables would stay, and nobody would say so"""
+    pair = suite.pair("tproxy", backend=kind)
+    log = suite.lab.path("asks")
+
+    def traced(command, *inject):
+        argv = pair.command(command)
+        return pair.node.run([*argv[:4], "strace", "-o", log, "-e", "trace=socket", *inject, *argv[4:]])
+    for command in ("apply", "check", "remove"):
+        traced(command)
+        with open(log, encoding="ascii") as file:
+            asked = next(n for n, line in enumerate((line for line in file if line.startswith("socket(")), 1) if "NETLINK_NETFILTER" in line)
+        for error, status, text in (("ENOBUFS", 71, "No buffer space available"), ("EPROTONOSUPPORT", 0, None)):
+            done = traced(command, "-e", f"inject=socket:error={error}:when={asked}")
+            same((done.returncode, done.stderr), (status, f"sluice-init: nf_tables: {text}\n" if text else ""), f"{command}, {error}")
+        pair.apply()
+
+
+@case(*KINDS)
+def iptables_lockdown_noted(suite, kind):
+    """lockdown makes the state directory and notes its rules there, so that remove finds them; where it cannot, it says so"""
+    pair = suite.pair(name="early", backend=kind)
+    same(os.path.exists(pair.state), False, "state directory before")
+    done = pair.init("lockdown", "--no-egress-hook")
+    same((done.returncode, done.stderr, os.listdir(pair.state)), (0, "", ["iptables"]), "lockdown")
+    remove = [os.path.join(suite.programs, "sluice-init"), "remove", "--state", pair.state]
+    done = pair.node.run(on_board(board(suite.lab, kind), remove))
+    same((done.returncode, done.stderr, saved(pair.node, kind)), (0, "", []), "remove")
+    pair.state = "/nowhere/at/all"
+    done = pair.init("lockdown", "--no-egress-hook")
+    same((done.returncode, done.stderr), (0, "sluice-init: /nowhere/at/all: No such file or directory\n"), "lockdown without a place")
+    same(len(saved(pair.node, kind)) > 0, True, "rules")
+
+
+@case(*KINDS)
 def iptables_stays(suite, kind):
     """When the rules of iptables cannot be taken away, those of nftables that replace them stay, with mark and routes"""
     pair = suite.pair("redirect", backend=kind)
