@@ -10,8 +10,9 @@
 #include "rules/addr.h"
 
 /*
- * A rule has at most TOKENS words, those that have more are strange: nobody asks what they mean.
- * The words of a clause are kept apart by JOIN, clauses by CLAUSE; neither is in a line of text.
+ * A rule has at most TOKENS words, all of them text. Those that have more, or other characters, are
+ * strange: nobody asks what they mean. The words of a clause are kept apart by JOIN, clauses by
+ * CLAUSE.
  */
 enum { TOKENS = 48, JOIN = 1, CLAUSE = 2 };
 
@@ -144,6 +145,14 @@ static int order(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+/* Names of interfaces may hold the characters that keep words and clauses apart. */
+static bool is_text(const char *spec)
+{
+	while ((unsigned char)*spec >= ' ')
+		spec++;
+	return *spec == '\0';
+}
+
 /* The clauses of a rule in one order: matches have no side effects, so that it does not matter. */
 static char *canonical(const char *spec)
 {
@@ -156,7 +165,7 @@ static char *canonical(const char *spec)
 	if (line == NULL || work == NULL)
 		message_out_of_memory();
 	memcpy(line, spec, len);
-	n = split(line, tokens);
+	n = is_text(spec) ? split(line, tokens) : TOKENS + 1;
 	to = work;
 	for (int i = 0; i < n && n <= TOKENS; i++) {
 		bool first = i == 0 || begins(tokens, n, i);

@@ -58,6 +58,9 @@ static const struct row other[] = {
 	{"-m comment --comment \"-j\" X", "-m comment --comment -j X"},
 	{"-j X -m limit --limit 1/sec", "-j X"},
 	{"-j MARK --set-xmark 0x0/0xffffffff", "-j MARK --set-xmark 0x0/0xff"},
+	/* an interface of that name */
+	{"-i a -j X", "-i a\2-j\1X"},
+	{"-i a -j X", "-i\1a -j X"},
 };
 
 static void rules(void **state)
