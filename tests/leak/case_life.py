@@ -94,6 +94,8 @@ def applied_again(suite, method):
         for turn in range(300 if suite.soak else 15):
             stage.node.policy(texts[turn % len(texts)])
             stage.node.apply()
+            if turn % 30 == 29:  # or they end for idleness
+                stage.keep_tunnels()
         load.more()
     expect(not stage.keep_tunnels(), "a connection through the proxy broke")
     expect(not load.failed and not load.wrong, f"failed {load.failed[:5]}, wrong {load.wrong[:5]}")
