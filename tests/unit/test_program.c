@@ -64,7 +64,7 @@ static void no_end(void **state)
 	for (size_t i = 0; i < sizeof(scripts) / sizeof(scripts[0]); i++) {
 		run_shell(scripts[i], &result);
 		assert_int_equal(result.err, ETIMEDOUT);
-		assert_int_equal(result.status, 128 + SIGKILL);
+		assert_true(result.status > 128); /* SIGKILL, or SIGPIPE before */
 	}
 	faster = 1;
 }
