@@ -120,11 +120,15 @@ static bool lose_routes(struct link_list *l)
 	return lost;
 }
 
-/* The file is there if the kernel can tell (CONFIG_IP_ROUTE_CLASSID). */
+/*
+ * The file is there if the kernel can tell (CONFIG_IP_ROUTE_CLASSID); under self it is with
+ * subset=pid as well.
+ */
 static void find_routed(struct link_list *l)
 {
-	bool can_tell = access("/proc/net/rt_acct", F_OK) == 0;
+	bool can_tell = access("/proc/self/net/rt_acct", F_OK) == 0;
 
+	l->blind = !can_tell && access("/proc/self/net", F_OK) != 0;
 	for (uint32_t i = 0; i < l->n; i++)
 		l->link[i].routed = can_tell;
 	while (can_tell && lose_routes(l))

@@ -11,6 +11,7 @@ enum { LINK_MAX = 1024 };
 struct link_list {
 	uint32_t n;
 	bool overflow;
+	bool blind; /* no /proc says whether the kernel can tell routes: as if it could not */
 	struct link link[LINK_MAX];
 	struct { int index, lower, master; bool keeps; } of[LINK_MAX];
 };

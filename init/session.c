@@ -67,10 +67,13 @@ int session_build(struct session *s, const struct options *o, const struct polic
 	return 0;
 }
 
-static int read_links(struct session *s)
+static int read_links(struct session *s, bool egress_hook)
 {
 	int err = link_list_read(&s->links, &s->route);
 
+	if (err == 0 && s->links.blind && egress_hook)
+		(void)message(0, "interfaces: /proc is not mounted: the egress chains go by the "
+			"mark alone, since the kernel may not be able to tell routes");
 	return err == 0 ? 0 : message(EX_OSERR, "interfaces: %s", strerror(err));
 }
 
@@ -88,7 +91,7 @@ int session_begin(struct session *s, const struct options *o, bool filter)
 	if (code == 0)
 		code = session_open(s, filter);
 	if (code == 0)
-		code = read_links(s);
+		code = read_links(s, filter && o->egress_hook);
 	if (code == 0)
 		code = session_build(s, o, &s->policy);
 	return code;

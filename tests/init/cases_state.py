@@ -246,6 +246,12 @@ def dresses_interfaces(suite):
     text = pair.node.must([*hidden, *pair.command("print", "nft")]).stdout
     same(("rtclassid" in text, "chain egress {" in text, '"eth0"' in text.partition("chain egress_lower {")[2]),
          (False, False, True), text)
+    done = pair.node.run([*hidden, *pair.command("check")])
+    same((done.returncode, re.sub(" the egress chains.*", "", done.stderr)), (1, "sluice-init: interfaces: /proc is not mounted:\n"), "no /proc")
+    same(pair.node.run([*hidden, *pair.command("check", "--no-egress-hook")]).stderr, "", "no /proc and no chains")
+    less = ["unshare", "--mount", "sh", "-c", 'mount -t proc -o subset=pid none /proc && exec "$@"', "sh"]
+    done = pair.node.run([*less, *pair.command("check")])
+    same(("egress" in done.stdout, done.stderr), (False, ""), f"little in /proc: {done.stdout}")
     pair.apply("--no-egress-hook")
     same(pair.node.run(["nft", "list", "table", "netdev", "sluice"]).returncode, 1, "table netdev without the hook")
     same(pair.init("check", "--no-egress-hook").returncode, 0, "check --no-egress-hook")
