@@ -242,7 +242,14 @@ static int xdp(const struct probe_place *place, const struct probe *p, int *erro
 	if (fd < 0)
 		return done(-1, false, error);
 	make_frame(place, p, &f);
-	return done(fd, xdp_send(fd, place->index, &f, sizeof(f)) == 0, error);
+	if (xdp_send(fd, place->index, &f, sizeof(f)) != 0) {
+		*error = errno;
+		*untried = *error == EOPNOTSUPP;
+	}
+	if (!*untried)
+		return fd;
+	(void)close(fd);
+	return -1;
 }
 
 static int frame(const struct probe_place *place, const struct probe *p, int *error)

@@ -48,7 +48,7 @@ static bool prepare(int fd, int index, const void *memory, size_t size)
 		bind(fd, (const struct sockaddr *)&at, sizeof(at)) == 0;
 }
 
-/* Puts the first chunk into the ring, and wakes the kernel. */
+/* Puts the first chunk into the ring, and wakes the kernel. Before Linux 5.4 rings look different. */
 static bool transmit(int fd, size_t len)
 {
 	struct xdp_mmap_offsets off;
@@ -60,6 +60,10 @@ static bool transmit(int fd, size_t len)
 
 	if (getsockopt(fd, SOL_XDP, XDP_MMAP_OFFSETS, &off, &off_len) != 0)
 		return false;
+	if (off_len != sizeof(off)) {
+		errno = EOPNOTSUPP;
+		return false;
+	}
 	size = off.tx.desc + ENTRIES * sizeof(*desc);
 	ring = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, XDP_PGOFF_TX_RING);
 	if (ring == MAP_FAILED)

@@ -13,7 +13,10 @@
 
 /* Whether the kernel has them, for who has CAP_NET_RAW. */
 bool xdp_is_there(void);
-/* Sends one frame of at most 2048 bytes by the interface's first queue. 0, or -1 with errno. */
+/*
+ * Sends one frame of at most 2048 bytes by the interface's first queue. 0, or -1 with errno;
+ * EOPNOTSUPP: that cannot be tried here.
+ */
 int xdp_send(int fd, int index, const void *frame, size_t len);
 
 #endif
