@@ -155,7 +155,8 @@ static void find_lack(const struct family *f, const struct save *should, char ou
 		const char *p = should->rules[i].canon;
 
 		while (*out == '\0' && (p = save_extension(p, name, sizeof(name))) != NULL) {
-			bool match = name[0] >= 'a', known = strncmp(name, SAVE_PREFIX, 7) == 0;
+			bool match = name[0] >= 'a';
+			bool known = strncmp(name, SAVE_PREFIX, sizeof(SAVE_PREFIX) - 1) == 0;
 
 			for (int k = 0; own[k] != NULL; k++)
 				known |= strcmp(name, own[k]) == 0;
@@ -475,6 +476,9 @@ static bool is_wildcard(const char *name)
 
 const char *xtables_refusal(const struct ruleset *r)
 {
+	static const char *const why[] = {
+		"exclude-interfaces: a name that ends with + is more than one to iptables",
+		"interfaces: a name that ends with + is more than one to iptables"};
 	const struct policy_list lists[] = {r->capture.exclude_interfaces, r->capture.interfaces};
 
 	if (r->capture.scope != POLICY_SCOPE_ROUTER &&
@@ -484,7 +488,6 @@ const char *xtables_refusal(const struct ruleset *r)
 	for (int n = 0; n < 2; n++)
 		for (uint32_t i = 0; i < lists[n].n; i++)
 			if (is_wildcard(policy_string(r->policy, policy_item(lists[n], i))))
-				return "interfaces: a name that ends with + is more than one to "
-				       "iptables";
+				return why[n];
 	return NULL;
 }

@@ -542,7 +542,7 @@ def iptables_accepts_by_name(suite, kind):
               r"needs `accept = packet-sockets`", command=command)
     same(saved(pair.node, kind), [], "rules")
     pair.use(suite.policy("exclude-interfaces = eth+", ACCEPT))
-    fails(pair, 78, r"sluice-init: policy: \S+: \[capture\] interfaces: a name that ends with \+ .*")
+    fails(pair, 78, r"sluice-init: policy: \S+: \[capture\] exclude-interfaces: a name that ends with \+ .*")
     pair.use(suite.policy(ACCEPT, services=[("ports = udp:123", "resolution = dns")]))
     fails(pair, 78, r"sluice-init: policy: \S+: service s0: UDP addresses that names resolve to cannot be opened with iptables: .*")
     pair.use(suite.golden("tproxy", kind))
