@@ -778,7 +778,7 @@ def iptables_waits_for_the_lock(suite):
     with open("/run/xtables.lock", "ab"):
         pass
     bound = ["sh", "-c", 'mount --bind "$0" /run/xtables.lock && exec "$@"', lock]
-    holder = pair.node.spawn("lock", ["flock", lock, "sleep", "60"])
+    holder = pair.node.spawn("lock", ["flock", "--no-fork", lock, "sleep", "60"])
     inode = os.stat(lock).st_ino
     until(lambda: f":{inode} " in open("/proc/locks", encoding="ascii").read(), "the lock")
     child = pair.node.spawn("waits", [*bound, *pair.command("apply")])
