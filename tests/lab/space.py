@@ -51,7 +51,7 @@ class Space:
                 pass
         with open(f"{directory}/resolv.conf", "w", encoding="ascii") as file:
             file.writelines(f"nameserver {server}\n" for server in servers)
-            file.write("options timeout:1 attempts:1\n")
+            file.write("options timeout:1 attempts:2\n")
 
     @contextlib.contextmanager
     def inside(self):
