@@ -233,7 +233,7 @@ bool hold_reload(struct hold *h)
 	bool was_locked = h->locked, had_udp = s->ruleset.has_udp;
 	size_t n_learned = h->learned.n;
 
-	if (policy_open(&next, h->options->policy, &e) != 0) {
+	if (policy_open_direct(&next, h->options->policy, &e) != 0) {
 		(void)message(0, "policy: %s: %s: keeping the old one", h->options->policy, e.text);
 		return false;
 	}

@@ -25,7 +25,7 @@ int session_policy(struct session *s, const struct options *o)
 
 	if (o->policy == NULL)
 		return message(EX_USAGE, "--policy FILE is missing");
-	if (policy_open(&s->policy, o->policy, &e) == 0)
+	if (policy_open_direct(&s->policy, o->policy, &e) == 0)
 		return 0;
 	code = errno == EBADMSG ? EX_DATAERR : errno == EIO ? EX_IOERR : EX_NOINPUT;
 	return message(code, "policy: %s: %s", o->policy, e.text);

@@ -69,7 +69,7 @@ static void check_via(struct check *c, const struct model_gateway *g,
 
 	if (source_is_bad(marks, KEY_VIA))
 		return;
-	if (g->via != MODEL_VIA_TLS && g->via != MODEL_VIA_MUTUAL) {
+	if (g->via != POLICY_VIA_TLS && g->via != POLICY_VIA_MUTUAL) {
 		for (size_t i = 0; i < sizeof(tls_keys) / sizeof(tls_keys[0]); i++)
 			if (marks->line[tls_keys[i]] != 0)
 				diag_error(c->diag, source_at(marks, tls_keys[i]),
@@ -81,10 +81,10 @@ static void check_via(struct check *c, const struct model_gateway *g,
 		diag_error(c->diag, at,
 			"gateway %s: via = tls and mutual need ca: who the gateway is would go unchecked",
 			g->name);
-	if (g->via == MODEL_VIA_MUTUAL && (g->certificate == NULL || g->private_key == NULL))
+	if (g->via == POLICY_VIA_MUTUAL && (g->certificate == NULL || g->private_key == NULL))
 		diag_error(c->diag, at,
 			   "gateway %s: via = mutual needs certificate and private-key", g->name);
-	if (g->via == MODEL_VIA_TLS && (g->certificate != NULL || g->private_key != NULL))
+	if (g->via == POLICY_VIA_TLS && (g->certificate != NULL || g->private_key != NULL))
 		diag_error(c->diag, at, "gateway %s: certificate and private-key need via = mutual",
 			   g->name);
 }

@@ -67,9 +67,9 @@ static int compare_ranges(const void *a, const void *b)
 	return (x->first > y->first) - (x->first < y->first);
 }
 
-#define SORT(list, compare) sort((list)->v, (list)->n, sizeof(*(list)->v), compare)
+#define SORT(list, compare) emit_sort((list)->v, (list)->n, sizeof(*(list)->v), compare)
 
-static void sort(void *v, size_t n, size_t size, int (*compare)(const void *, const void *))
+void emit_sort(void *v, size_t n, size_t size, int (*compare)(const void *, const void *))
 {
 	if (n > 0)
 		qsort(v, n, size, compare);
@@ -105,14 +105,20 @@ static bool sort_cidrs(struct emit *w, struct model_cidrs *list)
 	return true;
 }
 
+bool emit_sort_ports(struct emit *w, const char *what, const char *name, struct model_ports *ports)
+{
+	SORT(ports, compare_ports);
+	for (size_t i = 1; i < ports->n; i++)
+		if (compare_ports(&ports->v[i - 1], &ports->v[i]) == 0)
+			return emit_fail(w, "%s %s lists port %u twice", what, name,
+					 ports->v[i].number);
+	return true;
+}
+
 static bool sort_service(struct emit *w, struct model_service *s)
 {
-	SORT(&s->ports, compare_ports);
-	for (size_t i = 1; i < s->ports.n; i++)
-		if (compare_ports(&s->ports.v[i - 1], &s->ports.v[i]) == 0)
-			return emit_fail(w, "service %s lists port %u twice", s->name,
-					 s->ports.v[i].number);
-	return sort_cidrs(w, &s->addresses) && sort_cidrs(w, &s->clients);
+	return emit_sort_ports(w, "service", s->name, &s->ports) &&
+	       sort_cidrs(w, &s->addresses) && sort_cidrs(w, &s->clients);
 }
 
 static bool sort_model(struct emit *w)
@@ -120,8 +126,6 @@ static bool sort_model(struct emit *w)
 	struct model *m = w->m;
 	struct model_capture *c = &m->capture;
 
-	if (m->gateways.n > 0 || m->routes.n > 0)
-		return emit_fail(w, "a compiled policy has no gateways and no routes");
 	SORT(&m->services, compare_services);
 	for (size_t i = 1; i < m->services.n; i++)
 		if (compare_services(&m->services.v[i - 1], &m->services.v[i]) == 0)
@@ -133,12 +137,12 @@ static bool sort_model(struct emit *w)
 	merge(&c->exclude_ports);
 	merge(&c->exempt_uids);
 	merge(&c->exempt_gids);
-	return sort_cidrs(w, &c->exclude_cidrs);
+	return sort_cidrs(w, &c->exclude_cidrs) && emit_sort_gateways(w);
 }
 
 /* ---- strings and lists ---- */
 
-static void add_strings(struct emit *w, const struct model_strings *s)
+void emit_add_strings(struct emit *w, const struct model_strings *s)
 {
 	for (size_t i = 0; i < s->n; i++)
 		pool_add_string(&w->strings, s->v[i].s);
@@ -153,19 +157,20 @@ static void collect_strings(struct emit *w)
 	pool_add_string(&w->strings, m->namespace_);
 	pool_add_string(&w->strings, m->node);
 	pool_add_string(&w->strings, m->access_log);
-	add_strings(w, &m->nameservers);
-	add_strings(w, &m->capture.interfaces);
-	add_strings(w, &m->capture.exclude_interfaces);
+	emit_add_strings(w, &m->nameservers);
+	emit_add_strings(w, &m->capture.interfaces);
+	emit_add_strings(w, &m->capture.exclude_interfaces);
 	for (size_t i = 0; i < m->services.n; i++) {
 		const struct model_service *s = &m->services.v[i];
 
 		pool_add_string(&w->strings, s->name);
-		add_strings(w, &s->export_to);
-		add_strings(w, &s->alpn);
+		emit_add_strings(w, &s->export_to);
+		emit_add_strings(w, &s->alpn);
 		for (size_t j = 0; j < s->endpoints.n; j++)
 			if (s->endpoints.v[j].name != NULL)
 				pool_add_string(&w->strings, s->endpoints.v[j].name);
 	}
+	emit_collect_gateway_strings(w);
 	pool_sort_strings(&w->strings);
 }
 
@@ -176,14 +181,14 @@ static int compare_words(const void *a, const void *b)
 	return (*x > *y) - (*x < *y);
 }
 
-static uint32_t add_string_list(struct emit *w, const struct model_strings *s, bool ordered)
+uint32_t emit_string_list(struct emit *w, const struct model_strings *s, bool ordered)
 {
 	uint32_t *refs = emit_alloc(s->n, sizeof(*refs)), list;
 
 	for (size_t i = 0; i < s->n; i++)
 		refs[i] = pool_string(&w->strings, s->v[i].s);
 	if (ordered)
-		sort(refs, s->n, sizeof(*refs), compare_words);
+		emit_sort(refs, s->n, sizeof(*refs), compare_words);
 	list = pool_add_list(&w->lists, refs, (uint32_t)s->n);
 	free(refs);
 	return list;
@@ -194,15 +199,16 @@ static bool collect_lists(struct emit *w)
 	const struct model *m = w->m;
 
 	pool_add_list(&w->lists, NULL, 0);
-	w->nameservers = add_string_list(w, &m->nameservers, false);
-	w->interfaces = add_string_list(w, &m->capture.interfaces, true);
-	w->exclude_interfaces = add_string_list(w, &m->capture.exclude_interfaces, true);
+	w->nameservers = emit_string_list(w, &m->nameservers, false);
+	w->interfaces = emit_string_list(w, &m->capture.interfaces, true);
+	w->exclude_interfaces = emit_string_list(w, &m->capture.exclude_interfaces, true);
 	w->export_lists = emit_alloc(m->services.n, sizeof(*w->export_lists));
 	w->alpn_lists = emit_alloc(m->services.n, sizeof(*w->alpn_lists));
 	for (size_t i = 0; i < m->services.n; i++) {
-		w->export_lists[i] = add_string_list(w, &m->services.v[i].export_to, true);
-		w->alpn_lists[i] = add_string_list(w, &m->services.v[i].alpn, true);
+		w->export_lists[i] = emit_string_list(w, &m->services.v[i].export_to, true);
+		w->alpn_lists[i] = emit_string_list(w, &m->services.v[i].alpn, true);
 	}
+	emit_collect_gateway_lists(w);
 	if (!emit_collect_ports(w) || !emit_collect_addresses(w) || !emit_collect_hosts(w))
 		return false;
 	pool_sort_lists(&w->lists);
@@ -211,7 +217,7 @@ static bool collect_lists(struct emit *w)
 
 /* ---- sections ---- */
 
-static uint8_t *add_record(struct emit *w, enum format_section section, size_t size)
+uint8_t *emit_record(struct emit *w, enum format_section section, size_t size)
 {
 	w->records[section]++;
 	return bytes_add(&w->sections[section], size);
@@ -227,21 +233,21 @@ static void write_pools(struct emit *w)
 	for (size_t i = 0; i < w->strings.n; i++) {
 		size_t size = strlen(w->strings.v[i]) + 1;
 
-		memcpy(add_record(w, FORMAT_STRINGS, size), w->strings.v[i], size);
+		memcpy(emit_record(w, FORMAT_STRINGS, size), w->strings.v[i], size);
 	}
 	for (size_t i = 0; i < w->lists.n; i++) {
 		const struct pool_list *l = &w->lists.v[i];
 
-		put_le32(add_record(w, FORMAT_LISTS, 4), l->n);
+		put_le32(emit_record(w, FORMAT_LISTS, 4), l->n);
 		for (uint32_t j = 0; j < l->n; j++)
-			put_le32(add_record(w, FORMAT_LISTS, 4), w->lists.words[l->first + j]);
+			put_le32(emit_record(w, FORMAT_LISTS, 4), w->lists.words[l->first + j]);
 	}
 }
 
 static void write_meta(struct emit *w)
 {
 	const struct model *m = w->m;
-	uint8_t *r = add_record(w, FORMAT_META, META_SIZE);
+	uint8_t *r = emit_record(w, FORMAT_META, META_SIZE);
 
 	put_le32(r + META_NAME, string_ref(w, m->name));
 	put_le32(r + META_NAMESPACE, string_ref(w, m->namespace_));
@@ -253,8 +259,7 @@ static void write_meta(struct emit *w)
 	r[META_LOG_FORMAT] = (uint8_t)m->log_format;
 }
 
-/* Writes a run's place into its owner's record. */
-static void put_run(uint8_t *r, uint32_t first, size_t n)
+void emit_put_run(uint8_t *r, uint32_t first, size_t n)
 {
 	put_le32(r, first);
 	put_le32(r + 4, (uint32_t)n);
@@ -262,9 +267,9 @@ static void put_run(uint8_t *r, uint32_t first, size_t n)
 
 static void write_ranges(struct emit *w, uint8_t *run, const struct model_ranges *ranges)
 {
-	put_run(run, w->records[FORMAT_RANGES], ranges->n);
+	emit_put_run(run, w->records[FORMAT_RANGES], ranges->n);
 	for (size_t i = 0; i < ranges->n; i++) {
-		uint8_t *r = add_record(w, FORMAT_RANGES, RANGE_SIZE);
+		uint8_t *r = emit_record(w, FORMAT_RANGES, RANGE_SIZE);
 
 		put_le32(r + RANGE_FIRST, ranges->v[i].first);
 		put_le32(r + RANGE_LAST, ranges->v[i].last);
@@ -273,9 +278,9 @@ static void write_ranges(struct emit *w, uint8_t *run, const struct model_ranges
 
 static void write_cidrs(struct emit *w, uint8_t *run, const struct model_cidrs *cidrs)
 {
-	put_run(run, w->records[FORMAT_CIDRS], cidrs->n);
+	emit_put_run(run, w->records[FORMAT_CIDRS], cidrs->n);
 	for (size_t i = 0; i < cidrs->n; i++) {
-		uint8_t *r = add_record(w, FORMAT_CIDRS, CIDR_SIZE);
+		uint8_t *r = emit_record(w, FORMAT_CIDRS, CIDR_SIZE);
 
 		memcpy(r + CIDR_ADDR, cidrs->v[i].cidr.addr.b, 16);
 		r[CIDR_BITS] = cidrs->v[i].cidr.bits;
@@ -285,7 +290,7 @@ static void write_cidrs(struct emit *w, uint8_t *run, const struct model_cidrs *
 static void write_capture(struct emit *w)
 {
 	const struct model_capture *c = &w->m->capture;
-	uint8_t *r = add_record(w, FORMAT_CAPTURE, CAPTURE_SIZE);
+	uint8_t *r = emit_record(w, FORMAT_CAPTURE, CAPTURE_SIZE);
 
 	r[CAPTURE_SCOPE] = (uint8_t)c->scope;
 	r[CAPTURE_METHOD] = (uint8_t)c->method;
@@ -304,11 +309,11 @@ static void write_capture(struct emit *w)
 	write_cidrs(w, r + CAPTURE_EXCLUDE_CIDRS, &c->exclude_cidrs);
 }
 
-static void write_ports(struct emit *w, uint8_t *run, const struct model_ports *ports)
+void emit_ports(struct emit *w, uint8_t *run, const struct model_ports *ports)
 {
-	put_run(run, w->records[FORMAT_PORTS], ports->n);
+	emit_put_run(run, w->records[FORMAT_PORTS], ports->n);
 	for (size_t i = 0; i < ports->n; i++) {
-		uint8_t *r = add_record(w, FORMAT_PORTS, PORT_SIZE);
+		uint8_t *r = emit_record(w, FORMAT_PORTS, PORT_SIZE);
 
 		put_le16(r + PORT_NUMBER, ports->v[i].number);
 		put_le16(r + PORT_TARGET, ports->v[i].target);
@@ -316,12 +321,12 @@ static void write_ports(struct emit *w, uint8_t *run, const struct model_ports *
 	}
 }
 
-static void write_endpoints(struct emit *w, uint8_t *run, const struct model_endpoints *endpoints)
+void emit_endpoints(struct emit *w, uint8_t *run, const struct model_endpoints *endpoints)
 {
-	put_run(run, w->records[FORMAT_ENDPOINTS], endpoints->n);
+	emit_put_run(run, w->records[FORMAT_ENDPOINTS], endpoints->n);
 	for (size_t i = 0; i < endpoints->n; i++) {
 		const struct model_endpoint *e = &endpoints->v[i];
-		uint8_t *r = add_record(w, FORMAT_ENDPOINTS, ENDPOINT_SIZE);
+		uint8_t *r = emit_record(w, FORMAT_ENDPOINTS, ENDPOINT_SIZE);
 
 		if (e->name != NULL)
 			put_le32(r + ENDPOINT_NAME, string_ref(w, e->name));
@@ -336,7 +341,7 @@ static void write_endpoints(struct emit *w, uint8_t *run, const struct model_end
 static void write_service(struct emit *w, size_t i)
 {
 	const struct model_service *s = &w->m->services.v[i];
-	uint8_t *r = add_record(w, FORMAT_SERVICES, SERVICE_SIZE);
+	uint8_t *r = emit_record(w, FORMAT_SERVICES, SERVICE_SIZE);
 
 	put_le32(r + SERVICE_NAME, string_ref(w, s->name));
 	put_le32(r + SERVICE_EXPORT_TO, pool_list(&w->lists, w->export_lists[i]));
@@ -351,8 +356,8 @@ static void write_service(struct emit *w, size_t i)
 				     (s->no_alt_svc ? SERVICE_FLAG_NO_ALT_SVC : 0));
 	put_le32(r + SERVICE_HOSTS, w->n_hosts[i]);
 	put_le32(r + SERVICE_FIRST_HOST, w->first_host[i]);
-	write_ports(w, r + SERVICE_PORTS, &s->ports);
-	write_endpoints(w, r + SERVICE_ENDPOINTS, &s->endpoints);
+	emit_ports(w, r + SERVICE_PORTS, &s->ports);
+	emit_endpoints(w, r + SERVICE_ENDPOINTS, &s->endpoints);
 	write_cidrs(w, r + SERVICE_CIDRS, &s->addresses);
 	write_cidrs(w, r + SERVICE_CLIENTS, &s->clients);
 	put_le32(r + SERVICE_ALPN, pool_list(&w->lists, w->alpn_lists[i]));
@@ -371,6 +376,8 @@ static bool write_sections(struct emit *w)
 	write_capture(w);
 	for (size_t i = 0; i < services; i++)
 		write_service(w, i);
+	if (!emit_write_gateways(w))
+		return false;
 	emit_write_addresses(w);
 	emit_write_ports(w);
 	return true;
@@ -434,6 +441,7 @@ static void emit_fini(struct emit *w)
 	free(w->alpn_lists);
 	free(w->n_hosts);
 	free(w->first_host);
+	emit_fini_gateways(w);
 }
 
 uint8_t *model_emit(struct model *m, size_t *len, struct policy_error *e)

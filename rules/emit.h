@@ -54,11 +54,27 @@ struct emit {
 	uint32_t *key_lists; /* for each distinct key, in table order */
 	uint32_t *export_lists, *alpn_lists, interfaces, exclude_interfaces, nameservers;
 	uint32_t *n_hosts, *first_host; /* for each service */
+	struct model_strings *gateway_keys;   /* host keys of each gateway */
+	uint32_t *gateway_hosts, *alt_names;  /* their lists, and of its alternative names */
+	struct emit_route_host { const char *key; uint32_t route; } *route_hosts; /* in order */
+	size_t n_route_hosts;
 };
 
 /* Zeroed memory; does not return without it. */
 void *emit_alloc(size_t n, size_t size);
 bool emit_fail(struct emit *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void emit_sort(void *v, size_t n, size_t size, int (*compare)(const void *, const void *));
+/* what and name say whose ports they are, for errors: "service", "web". */
+bool emit_sort_ports(struct emit *w, const char *what, const char *name, struct model_ports *ports);
+void emit_add_strings(struct emit *w, const struct model_strings *s);
+/* The number of a list of strings, in their order or as they come. */
+uint32_t emit_string_list(struct emit *w, const struct model_strings *s, bool ordered);
+/* A new record, zeroed; good until the next one of its section. */
+uint8_t *emit_record(struct emit *w, enum format_section section, size_t size);
+/* Writes a run's place into its owner's record; the others write the run, too. */
+void emit_put_run(uint8_t *r, uint32_t first, size_t n);
+void emit_ports(struct emit *w, uint8_t *run, const struct model_ports *ports);
+void emit_endpoints(struct emit *w, uint8_t *run, const struct model_endpoints *endpoints);
 
 /*
  * The look-up tables, each in two steps, as references to lists are known only when all lists are:
@@ -70,5 +86,12 @@ bool emit_collect_addresses(struct emit *w); /* address_table.c */
 void emit_write_addresses(struct emit *w);
 bool emit_collect_ports(struct emit *w);     /* port_table.c */
 void emit_write_ports(struct emit *w);
+
+/* emit_gateway.c: gateways and routes. */
+bool emit_sort_gateways(struct emit *w);
+void emit_collect_gateway_strings(struct emit *w);
+void emit_collect_gateway_lists(struct emit *w);
+bool emit_write_gateways(struct emit *w);
+void emit_fini_gateways(struct emit *w);
 
 #endif

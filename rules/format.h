@@ -24,7 +24,7 @@
 #define FORMAT_MAX_SERVICES    255 /* services on one list: of a host key, of an address */
 #define FORMAT_MAX_STRING      255 /* bytes of a string, without its NUL */
 #define FORMAT_MAX_NAMESERVERS 8
-#define FORMAT_MAX_ALPN        16
+#define FORMAT_MAX_ALPN        16 /* strings on a list of ALPN or alternative names */
 
 /* Header: 64 bytes. */
 enum {
@@ -55,12 +55,18 @@ enum format_section {
 	                     by count, then by items; no two equal, each used. Records: words */
 	FORMAT_SERVICES,  /* SERVICE_SIZE each, by name */
 	FORMAT_PORTS,     /* PORT_SIZE each; a service owns a run, by number, TCP before UDP, one of
-	                     each at most */
-	FORMAT_ENDPOINTS, /* ENDPOINT_SIZE each; a service owns a run, in source order */
+	                     each at most; then each gateway: its servers */
+	FORMAT_ENDPOINTS, /* ENDPOINT_SIZE each; a service owns a run, in source order; then each
+	                     gateway, and after it each of its subsets */
 	FORMAT_CIDRS,     /* CIDR_SIZE each; the capture record owns a run, then each service two:
 	                     addresses, clients; a run is by address and bits */
 	FORMAT_RANGES,    /* RANGE_SIZE each {u32 first, u32 last}; the capture record's four runs,
 	                     each ascending, disjoint, not adjacent */
+	FORMAT_GATEWAYS,  /* GATEWAY_SIZE each, by name: the node's own, and those its routes lead to */
+	FORMAT_SUBSETS,   /* SUBSET_SIZE each; a gateway owns a run, by name */
+	FORMAT_ROUTES,    /* ROUTE_SIZE each: those of the node, in source order */
+	FORMAT_DESTINATIONS, /* DESTINATION_SIZE each; a route owns a run, in source order */
+	FORMAT_ROUTE_HOSTS, /* ROUTE_HOST_SIZE each: the routes' host keys, by key, then by route */
 	FORMAT_ADDRESSES, /* ADDRESS_SIZE each, ascending: :: and each address where a service's
 	                     prefix begins or has just ended; empty when no service has a prefix */
 	FORMAT_BY_PORT,   /* BY_PORT_SIZE each, ascending by port: each port that a service has */
@@ -168,6 +174,50 @@ enum {
 enum { CIDR_ADDR = 0, CIDR_BITS = 16, CIDR_ZERO = 17, CIDR_SIZE = 20 };
 
 enum { RANGE_FIRST = 0, RANGE_LAST = 4, RANGE_SIZE = 8 };
+
+/* GATEWAY */
+enum {
+	GATEWAY_NAME = 0,         /* u32 string */
+	GATEWAY_HOSTS = 4,        /* u32 list of strings, ascending, never empty: host keys */
+	GATEWAY_ALT_NAMES = 8,    /* u32 list of strings, ascending */
+	GATEWAY_CA = 12,          /* u32 string each, empty where there is none; so are the three: */
+	GATEWAY_CERTIFICATE = 16, GATEWAY_PRIVATE_KEY = 20,
+	GATEWAY_SNI = 24,         /* a canonical name */
+	GATEWAY_SERVERS = 28,     /* run of PORTS, never empty */
+	GATEWAY_ENDPOINTS = 36,   /* run of ENDPOINTS, never empty */
+	GATEWAY_SUBSETS = 44,     /* run of SUBSETS */
+	GATEWAY_VIA = 52,         /* u8 enum policy_via */
+	GATEWAY_ZERO = 53,        /* zero to the end */
+	GATEWAY_SIZE = 56,
+};
+
+/* SUBSET: u32 string, run of ENDPOINTS (empty: all that the gateway has) */
+enum { SUBSET_NAME = 0, SUBSET_ENDPOINTS = 4, SUBSET_SIZE = 12 };
+
+/* ROUTE */
+enum {
+	ROUTE_NAME = 0,         /* u32 string */
+	ROUTE_FIRST_HOST = 4,   /* u32 index in ROUTE_HOSTS of its first */
+	ROUTE_DESTINATIONS = 8, /* run of DESTINATIONS, never empty */
+	ROUTE_WEIGHT = 16,      /* u32 their weights' sum, from 1 */
+	ROUTE_PORT = 20,        /* u16, 0: any */
+	ROUTE_ZERO = 22,        /* zero to the end */
+	ROUTE_SIZE = 24,
+};
+
+/*
+ * DESTINATION: a gateway (its index plus 1; subset: index in SUBSETS plus 1, or 0 for all; string
+ * and port 0) or a host (gateway and subset 0; a canonical name and a port that a service has). The
+ * weight is 1 where there is no other destination.
+ */
+enum {
+	DESTINATION_GATEWAY = 0, DESTINATION_SUBSET = 4, DESTINATION_HOST = 8,
+	DESTINATION_WEIGHT = 12, DESTINATION_PORT = 16, DESTINATION_ZERO = 18,
+	DESTINATION_SIZE = 20,
+};
+
+/* ROUTE_HOST: u32 string: a host key, u32 route */
+enum { ROUTE_HOST_KEY = 0, ROUTE_HOST_ROUTE = 4, ROUTE_HOST_SIZE = 8 };
 
 /*
  * ADDRESS: from this address up to the next record's: u32 list of services, narrowest prefix first,

@@ -36,8 +36,8 @@ static const struct value_word
 	alt_svcs[] = { { "keep", 0 }, { "strip", 1 }, { NULL, 0 } },
 	yes_no[] = { { "yes", 1 }, { "no", 0 }, { NULL, 0 } },
 	vias[] = {
-		{ "plain", MODEL_VIA_PLAIN }, { "tls", MODEL_VIA_TLS }, { "mutual", MODEL_VIA_MUTUAL },
-		{ "connect", MODEL_VIA_CONNECT }, { "socks5", MODEL_VIA_SOCKS5 }, { "proxy-v2", MODEL_VIA_PROXY_V2 }, { NULL, 0 },
+		{ "plain", POLICY_VIA_PLAIN }, { "tls", POLICY_VIA_TLS }, { "mutual", POLICY_VIA_MUTUAL },
+		{ "connect", POLICY_VIA_CONNECT }, { "socks5", POLICY_VIA_SOCKS5 }, { "proxy-v2", POLICY_VIA_PROXY_V2 }, { NULL, 0 },
 	};
 
 static const struct value_span

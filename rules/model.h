@@ -8,7 +8,7 @@
 #define SLUICE_RULES_MODEL_H
 
 #include "rules/addr.h"
-#include "rules/policy.h"
+#include "rules/gateway.h"
 
 #define MODEL_UDP_FLOWS 128 /* per client address, unless the policy says otherwise */
 
@@ -64,11 +64,6 @@ struct model_service {
 	struct model_at at;
 };
 
-enum model_via {
-	MODEL_VIA_PLAIN = 0, MODEL_VIA_TLS, MODEL_VIA_MUTUAL, MODEL_VIA_CONNECT, MODEL_VIA_SOCKS5,
-	MODEL_VIA_PROXY_V2,
-};
-
 struct model_subset { const char *name; struct model_endpoints endpoints; struct model_at at; };
 struct model_subsets { struct model_subset *v; size_t n, room; };
 
@@ -77,7 +72,7 @@ struct model_gateway {
 	struct model_endpoints addresses;
 	struct model_ports servers;
 	struct model_hosts hosts;
-	enum model_via via;
+	enum policy_via via;
 	struct model_subsets subsets;
 	const char *ca, *certificate, *private_key, *sni;
 	struct model_strings subject_alt_names;

@@ -75,10 +75,18 @@ struct policy_error {
 int policy_open(struct policy *p, const char *path, struct policy_error *e);
 /* Verifies bytes in memory, which the caller keeps as long as p is used. 0, or -1 as above. */
 int policy_open_bytes(struct policy *p, const void *bytes, size_t len, struct policy_error *e);
+/*
+ * policy_open() for a program that reads nothing of gateway.h: gateways and routes are not verified,
+ * and the code that would is spared.
+ */
+int policy_open_direct(struct policy *p, const char *path, struct policy_error *e);
+/* Whether it has neither gateways nor routes: then policy_open_direct() has verified all of it. */
+bool policy_is_direct(const struct policy *p);
 void policy_close(struct policy *p);
 
 /* verify.c: p->base, len set; fills the rest. */
 int policy_verify(struct policy *p, struct policy_error *e);
+int policy_verify_direct(struct policy *p, struct policy_error *e);
 
 /* Strings and lists. */
 const char *policy_string(const struct policy *p, uint32_t ref);

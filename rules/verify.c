@@ -26,7 +26,11 @@ bool verify_fail(struct verify *v, enum format_section section, uint32_t i, cons
 		[FORMAT_STRINGS] = "STRINGS",     [FORMAT_LISTS] = "LISTS",
 		[FORMAT_SERVICES] = "SERVICES",   [FORMAT_PORTS] = "PORTS",
 		[FORMAT_ENDPOINTS] = "ENDPOINTS", [FORMAT_CIDRS] = "CIDRS",
-		[FORMAT_RANGES] = "RANGES",       [FORMAT_ADDRESSES] = "ADDRESSES",
+		[FORMAT_RANGES] = "RANGES",       [FORMAT_GATEWAYS] = "GATEWAYS",
+		[FORMAT_SUBSETS] = "SUBSETS",     [FORMAT_ROUTES] = "ROUTES",
+		[FORMAT_DESTINATIONS] = "DESTINATIONS",
+		[FORMAT_ROUTE_HOSTS] = "ROUTE_HOSTS",
+		[FORMAT_ADDRESSES] = "ADDRESSES",
 		[FORMAT_BY_PORT] = "BY_PORT",     [FORMAT_HOSTS] = "HOSTS",
 		[FORMAT_NAMES] = "NAMES",
 	};
@@ -93,6 +97,11 @@ static uint32_t record_size(enum format_section section)
 		[FORMAT_ENDPOINTS] = ENDPOINT_SIZE,
 		[FORMAT_CIDRS] = CIDR_SIZE,
 		[FORMAT_RANGES] = RANGE_SIZE,
+		[FORMAT_GATEWAYS] = GATEWAY_SIZE,
+		[FORMAT_SUBSETS] = SUBSET_SIZE,
+		[FORMAT_ROUTES] = ROUTE_SIZE,
+		[FORMAT_DESTINATIONS] = DESTINATION_SIZE,
+		[FORMAT_ROUTE_HOSTS] = ROUTE_HOST_SIZE,
 		[FORMAT_ADDRESSES] = ADDRESS_SIZE,
 		[FORMAT_BY_PORT] = BY_PORT_SIZE,
 		[FORMAT_HOSTS] = HOST_SIZE,
@@ -150,7 +159,7 @@ static bool scratch_open(struct verify *v)
 	size_t words = p->n[FORMAT_LISTS], services = p->n[FORMAT_SERVICES],
 	       strings = section_bytes(v, FORMAT_STRINGS);
 
-	v->scratch_len = words * 8 + services * 8 + strings + words + 65536;
+	v->scratch_len = words * 10 + services * 8 + strings * 2 + 65536;
 	v->scratch = mmap(NULL, v->scratch_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 			  -1, 0);
 	if (v->scratch == MAP_FAILED)
@@ -159,9 +168,9 @@ static bool scratch_open(struct verify *v)
 	v->list_first = v->list_slots + words;
 	v->service_hosts = v->list_first + words;
 	v->service_first = v->service_hosts + services;
-	v->string_flags = (uint8_t *)(v->service_first + services);
+	v->string_flags = (uint16_t *)(v->service_first + services);
 	v->list_flags = v->string_flags + strings;
-	v->port_flags = v->list_flags + words;
+	v->port_flags = (uint8_t *)(v->list_flags + words);
 	return true;
 }
 
@@ -231,7 +240,9 @@ static bool string_fits(const char *s, enum verify_string kind)
 		return strcmp(s, ".") == 0 || strcmp(s, "*") == 0 || is_label(s, len);
 	case VERIFY_STRING_HOST:
 		return len > 0 && s[0] != '.' && name_key_valid((const uint8_t *)s, len);
-	case VERIFY_STRING_ALPN:
+	case VERIFY_STRING_KEY:
+		return name_key_valid((const uint8_t *)s, len);
+	case VERIFY_STRING_ITEM:
 		return len > 0 && strpbrk(s, ",;#\"") == NULL;
 	case VERIFY_STRING_START:
 		break;
@@ -248,7 +259,7 @@ bool verify_string(struct verify *v, uint32_t ref, enum verify_string kind,
 		return true;
 	if (!string_fits(policy_string(v->p, ref), kind))
 		return verify_fail(v, section, i, "points at a string of another kind");
-	v->string_flags[ref] |= (uint8_t)kind;
+	v->string_flags[ref] |= (uint16_t)kind;
 	return true;
 }
 
@@ -327,11 +338,11 @@ bool verify_list(struct verify *v, uint32_t ref, enum verify_list kind, enum for
 	if ((v->list_flags[ref] & kind) != 0)
 		return true;
 	l = policy_list(v->p, ref);
-	if (l.n == 0 && (kind & (VERIFY_LIST_EXPORT | VERIFY_LIST_HOST)) != 0)
+	if (l.n == 0 && (kind & (VERIFY_LIST_EXPORT | VERIFY_LIST_HOST | VERIFY_LIST_KEYS)) != 0)
 		return verify_fail(v, section, i, "points at the empty list");
 	if ((kind == VERIFY_LIST_PORT && l.n > 1) ||
 	    (kind == VERIFY_LIST_NAMESERVERS && l.n > FORMAT_MAX_NAMESERVERS) ||
-	    (kind == VERIFY_LIST_ALPN && l.n > FORMAT_MAX_ALPN))
+	    (kind == VERIFY_LIST_ITEMS && l.n > FORMAT_MAX_ALPN))
 		return verify_fail(v, section, i, "points at a list that is too long");
 	if (kind == VERIFY_LIST_EXPORT)
 		good = check_list_strings(v, l, ref, VERIFY_STRING_EXPORT);
@@ -339,11 +350,13 @@ bool verify_list(struct verify *v, uint32_t ref, enum verify_list kind, enum for
 		good = check_list_strings(v, l, ref, VERIFY_STRING_INTERFACE);
 	else if (kind == VERIFY_LIST_NAMESERVERS)
 		good = check_list_strings(v, l, ref, VERIFY_STRING_ADDRESS);
-	else if (kind == VERIFY_LIST_ALPN)
-		good = check_list_strings(v, l, ref, VERIFY_STRING_ALPN);
+	else if (kind == VERIFY_LIST_ITEMS)
+		good = check_list_strings(v, l, ref, VERIFY_STRING_ITEM);
+	else if (kind == VERIFY_LIST_KEYS)
+		good = check_list_strings(v, l, ref, VERIFY_STRING_KEY);
 	else
 		good = check_list_services(v, l, ref, kind != VERIFY_LIST_ADDRESS);
-	v->list_flags[ref] |= (uint8_t)kind;
+	v->list_flags[ref] |= (uint16_t)kind;
 	return good;
 }
 
@@ -361,7 +374,31 @@ static bool check_used(struct verify *v)
 	return true;
 }
 
-int policy_verify(struct policy *p, struct policy_error *e)
+/* What a run of some section left over would be, too. */
+static bool check_taken(struct verify *v)
+{
+	static const uint8_t owned[] = {FORMAT_PORTS,   FORMAT_ENDPOINTS, FORMAT_CIDRS,
+					FORMAT_RANGES,  FORMAT_SUBSETS,   FORMAT_DESTINATIONS};
+
+	for (size_t i = 0; i < sizeof(owned) / sizeof(owned[0]); i++)
+		if (v->taken[owned[i]] != v->p->n[owned[i]])
+			return verify_fail(v, (enum format_section)owned[i], v->taken[owned[i]],
+					   "belongs to nothing");
+	return true;
+}
+
+static bool check_all(struct verify *v)
+{
+	return verify_gateways(v) && check_taken(v) && check_used(v);
+}
+
+/* Only gateways and routes can tell what is theirs; nothing else points at them. */
+static bool check_direct(struct verify *v)
+{
+	return !policy_is_direct(v->p) || (check_taken(v) && check_used(v));
+}
+
+static int verify(struct policy *p, bool (*rest)(struct verify *v), struct policy_error *e)
 {
 	struct verify v = {.p = p, .e = e, .scratch = MAP_FAILED};
 	bool good;
@@ -378,8 +415,18 @@ int policy_verify(struct policy *p, struct policy_error *e)
 		return -1;
 	}
 	good = check_strings(&v) && check_lists(&v) && verify_records(&v) &&
-	       verify_by_port(&v) && verify_addresses(&v) && verify_hosts(&v) && check_used(&v);
+	       verify_by_port(&v) && verify_addresses(&v) && verify_hosts(&v) && rest(&v);
 	munmap(v.scratch, v.scratch_len);
 	errno = EBADMSG;
 	return good ? 0 : -1;
+}
+
+int policy_verify(struct policy *p, struct policy_error *e)
+{
+	return verify(p, check_all, e);
+}
+
+int policy_verify_direct(struct policy *p, struct policy_error *e)
+{
+	return verify(p, check_direct, e);
 }

@@ -14,7 +14,8 @@ enum verify_string {
 	VERIFY_STRING_INTERFACE = 16,
 	VERIFY_STRING_EXPORT = 32,
 	VERIFY_STRING_HOST = 64,
-	VERIFY_STRING_ALPN = 128,
+	VERIFY_STRING_ITEM = 128,    /* of a list, or a path: not empty, none of , ; # " */
+	VERIFY_STRING_KEY = 256,     /* a host key */
 };
 
 /* What a list has been found good for. */
@@ -26,7 +27,8 @@ enum verify_list {
 	VERIFY_LIST_HOST = 16,       /* services, ascending; not empty */
 	VERIFY_LIST_ADDRESS = 32,    /* services; their order depends on the address */
 	VERIFY_LIST_PORT = 64,       /* one service or none */
-	VERIFY_LIST_ALPN = 128,      /* strings, ascending */
+	VERIFY_LIST_ITEMS = 128,     /* strings, ascending */
+	VERIFY_LIST_KEYS = 256,      /* strings, ascending: host keys; not empty */
 };
 
 struct verify {
@@ -39,9 +41,10 @@ struct verify {
 	uint32_t *list_first;    /* the first of them by name: offset in NAMES plus 1 */
 	uint32_t *service_hosts; /* the same for each service */
 	uint32_t *service_first;
-	uint8_t *string_flags;   /* for each byte of STRINGS: enum verify_string */
-	uint8_t *list_flags;     /* for each word of LISTS: enum verify_list */
+	uint16_t *string_flags;  /* for each byte of STRINGS: enum verify_string */
+	uint16_t *list_flags;    /* for each word of LISTS: enum verify_list */
 	uint8_t *port_flags;     /* for each port number: POLICY_PORT_* */
+	uint32_t taken[FORMAT_SECTIONS]; /* records that were found to belong to a run */
 };
 
 /* Says what is wrong with record i of a section. Returns false. */
@@ -56,9 +59,17 @@ bool verify_list(struct verify *v, uint32_t ref, enum verify_list kind, enum for
 
 /* verify_record.c: META, CAPTURE, SERVICES and the runs they own. */
 bool verify_records(struct verify *v);
+/* That the run at r is the next of its section. */
+bool verify_run(struct verify *v, enum format_section section, const uint8_t *r,
+		struct policy_run *run);
+/* A run of PORTS, never empty; of ENDPOINTS. */
+bool verify_ports(struct verify *v, const uint8_t *r, struct policy_run *run);
+bool verify_endpoints(struct verify *v, const uint8_t *r, struct policy_run *run);
 /* verify_table.c: what is derived from the services. The services are verified. */
 bool verify_by_port(struct verify *v);
 bool verify_addresses(struct verify *v);
 bool verify_hosts(struct verify *v);
+/* verify_gateway.c: gateways, routes and what they own. All the others are verified. */
+bool verify_gateways(struct verify *v);
 
 #endif

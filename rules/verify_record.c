@@ -4,9 +4,6 @@
 
 #define WEIGHT_MAX 1000000
 
-/* What has been handed out of each section; runs follow each other without gap. */
-struct taken { uint32_t n[FORMAT_SECTIONS]; };
-
 static const uint8_t *record(const struct verify *v, enum format_section section, uint32_t i,
 			     size_t size)
 {
@@ -30,24 +27,24 @@ static bool check_meta(struct verify *v)
 			   0);
 }
 
-static bool take_run(struct verify *v, struct taken *t, enum format_section section,
-		     const uint8_t *r, struct policy_run *run)
+bool verify_run(struct verify *v, enum format_section section, const uint8_t *r,
+		struct policy_run *run)
 {
 	*run = (struct policy_run){get_le32(r), get_le32(r + 4)};
-	if (run->first != t->n[section] || run->n > v->p->n[section] - run->first)
+	if (run->first != v->taken[section] || run->n > v->p->n[section] - run->first)
 		return verify_fail(v, section, run->first,
 				   "a run does not begin where the one before it ends");
-	t->n[section] += run->n;
+	v->taken[section] += run->n;
 	return true;
 }
 
-static bool check_ranges(struct verify *v, struct taken *t, const uint8_t *r, uint32_t least,
+static bool check_ranges(struct verify *v, const uint8_t *r, uint32_t least,
 			 uint32_t most)
 {
 	struct policy_run run;
 	uint32_t before = 0;
 
-	if (!take_run(v, t, FORMAT_RANGES, r, &run))
+	if (!verify_run(v, FORMAT_RANGES, r, &run))
 		return false;
 	for (uint32_t i = run.first; i < run.first + run.n; i++) {
 		uint32_t first, last;
@@ -73,12 +70,12 @@ static bool cidr_is_masked(const struct cidr *c)
 	return true;
 }
 
-static bool check_cidrs(struct verify *v, struct taken *t, const uint8_t *r)
+static bool check_cidrs(struct verify *v, const uint8_t *r)
 {
 	struct policy_run run;
 	struct cidr before = {.bits = 0};
 
-	if (!take_run(v, t, FORMAT_CIDRS, r, &run))
+	if (!verify_run(v, FORMAT_CIDRS, r, &run))
 		return false;
 	for (uint32_t i = run.first; i < run.first + run.n; i++) {
 		struct cidr c;
@@ -97,7 +94,7 @@ static bool check_cidrs(struct verify *v, struct taken *t, const uint8_t *r)
 	return true;
 }
 
-static bool check_capture(struct verify *v, struct taken *t)
+static bool check_capture(struct verify *v)
 {
 	const uint8_t *r = v->p->at[FORMAT_CAPTURE];
 
@@ -112,23 +109,22 @@ static bool check_capture(struct verify *v, struct taken *t)
 			   FORMAT_CAPTURE, 0) &&
 	       verify_list(v, get_le32(r + CAPTURE_EXCLUDE_INTERFACES), VERIFY_LIST_INTERFACES,
 			   FORMAT_CAPTURE, 0) &&
-	       check_ranges(v, t, r + CAPTURE_PORTS, 1, UINT16_MAX) &&
-	       check_ranges(v, t, r + CAPTURE_EXCLUDE_PORTS, 1, UINT16_MAX) &&
-	       check_ranges(v, t, r + CAPTURE_EXEMPT_UIDS, 0, UINT32_MAX - 1) &&
-	       check_ranges(v, t, r + CAPTURE_EXEMPT_GIDS, 0, UINT32_MAX - 1) &&
-	       check_cidrs(v, t, r + CAPTURE_EXCLUDE_CIDRS);
+	       check_ranges(v, r + CAPTURE_PORTS, 1, UINT16_MAX) &&
+	       check_ranges(v, r + CAPTURE_EXCLUDE_PORTS, 1, UINT16_MAX) &&
+	       check_ranges(v, r + CAPTURE_EXEMPT_UIDS, 0, UINT32_MAX - 1) &&
+	       check_ranges(v, r + CAPTURE_EXEMPT_GIDS, 0, UINT32_MAX - 1) &&
+	       check_cidrs(v, r + CAPTURE_EXCLUDE_CIDRS);
 }
 
-static bool check_ports(struct verify *v, struct taken *t, const uint8_t *r)
+bool verify_ports(struct verify *v, const uint8_t *r, struct policy_run *run)
 {
-	struct policy_run run;
 	uint32_t before = 0;
 
-	if (!take_run(v, t, FORMAT_PORTS, r, &run))
+	if (!verify_run(v, FORMAT_PORTS, r, run))
 		return false;
-	if (run.n == 0)
-		return verify_fail(v, FORMAT_PORTS, run.first, "a service without ports");
-	for (uint32_t i = run.first; i < run.first + run.n; i++) {
+	if (run->n == 0)
+		return verify_fail(v, FORMAT_PORTS, run->first, "a service without ports");
+	for (uint32_t i = run->first; i < run->first + run->n; i++) {
 		struct policy_port port;
 		uint32_t order;
 
@@ -146,14 +142,13 @@ static bool check_ports(struct verify *v, struct taken *t, const uint8_t *r)
 	return true;
 }
 
-static bool check_endpoints(struct verify *v, struct taken *t, const uint8_t *r)
+bool verify_endpoints(struct verify *v, const uint8_t *r, struct policy_run *run)
 {
-	struct policy_run run;
 	uint64_t weights = 0;
 
-	if (!take_run(v, t, FORMAT_ENDPOINTS, r, &run))
+	if (!verify_run(v, FORMAT_ENDPOINTS, r, run))
 		return false;
-	for (uint32_t i = run.first; i < run.first + run.n; i++) {
+	for (uint32_t i = run->first; i < run->first + run->n; i++) {
 		const uint8_t *e = record(v, FORMAT_ENDPOINTS, i, ENDPOINT_SIZE);
 		uint32_t name = get_le32(e + ENDPOINT_NAME), weight = get_le32(e + ENDPOINT_WEIGHT);
 
@@ -228,9 +223,10 @@ static bool check_auto_address(struct verify *v, uint32_t i)
 	return true;
 }
 
-static bool check_service(struct verify *v, struct taken *t, uint32_t i)
+static bool check_service(struct verify *v, uint32_t i)
 {
 	const uint8_t *r = record(v, FORMAT_SERVICES, i, SERVICE_SIZE);
+	struct policy_run run;
 
 	if (r[SERVICE_RESOLUTION] > POLICY_DYNAMIC_DNS || r[SERVICE_LOCATION] > POLICY_INTERNAL ||
 	    r[SERVICE_ENFORCEMENT] > POLICY_AUDIT ||
@@ -242,30 +238,22 @@ static bool check_service(struct verify *v, struct taken *t, uint32_t i)
 			     i) &&
 	       verify_list(v, get_le32(r + SERVICE_EXPORT_TO), VERIFY_LIST_EXPORT, FORMAT_SERVICES,
 			   i) &&
-	       check_ports(v, t, r + SERVICE_PORTS) &&
-	       check_endpoints(v, t, r + SERVICE_ENDPOINTS) &&
-	       check_cidrs(v, t, r + SERVICE_CIDRS) && check_cidrs(v, t, r + SERVICE_CLIENTS) &&
-	       verify_list(v, get_le32(r + SERVICE_ALPN), VERIFY_LIST_ALPN, FORMAT_SERVICES, i) &&
+	       verify_ports(v, r + SERVICE_PORTS, &run) &&
+	       verify_endpoints(v, r + SERVICE_ENDPOINTS, &run) &&
+	       check_cidrs(v, r + SERVICE_CIDRS) && check_cidrs(v, r + SERVICE_CLIENTS) &&
+	       verify_list(v, get_le32(r + SERVICE_ALPN), VERIFY_LIST_ITEMS, FORMAT_SERVICES, i) &&
 	       check_auto_address(v, i);
 }
 
-static bool check_services(struct verify *v, struct taken *t)
+static bool check_services(struct verify *v)
 {
-	static const enum format_section owned[] = {FORMAT_PORTS, FORMAT_ENDPOINTS, FORMAT_CIDRS,
-						    FORMAT_RANGES};
-
 	for (uint32_t i = 0; i < v->p->n[FORMAT_SERVICES]; i++)
-		if (!check_service(v, t, i))
+		if (!check_service(v, i))
 			return false;
-	for (size_t i = 0; i < sizeof(owned) / sizeof(owned[0]); i++)
-		if (t->n[owned[i]] != v->p->n[owned[i]])
-			return verify_fail(v, owned[i], t->n[owned[i]], "belongs to nothing");
 	return true;
 }
 
 bool verify_records(struct verify *v)
 {
-	struct taken t = {{0}};
-
-	return check_meta(v) && check_capture(v, &t) && check_services(v, &t);
+	return check_meta(v) && check_capture(v) && check_services(v);
 }

@@ -46,6 +46,8 @@ static const char *obstacle(const struct control *c, const struct policy *next)
 {
 	struct policy_capture old, new;
 
+	if (!policy_is_direct(next))
+		return CONTROL_NOT_DIRECT;
 	policy_capture(c->policy, &old);
 	policy_capture(next, &new);
 	if (old.method != new.method)
@@ -105,7 +107,7 @@ static bool load(struct control *c, char *text, size_t size)
 		snprintf(text, size, "%s", strerror(errno));
 		return false;
 	}
-	if (policy_open(next, c->options.policy, &e) < 0) {
+	if (policy_open_direct(next, c->options.policy, &e) < 0) {
 		snprintf(text, size, "%s: %s", c->options.policy, e.text);
 	} else {
 		if (use_policy(c, next, text, size))

@@ -83,10 +83,14 @@ static int open_policy(struct control *c)
 	c->policy = malloc(sizeof(*c->policy));
 	if (!c->policy)
 		return fail(EX_OSERR, "policy", "memory");
-	if (policy_open(c->policy, c->options.policy, &e) < 0) {
+	if (policy_open_direct(c->policy, c->options.policy, &e) < 0) {
 		int status = policy_status(errno);
 		log_error("policy: %s: %s", c->options.policy, e.text);
 		return status;
+	}
+	if (!policy_is_direct(c->policy)) {
+		log_error("policy: %s: %s", c->options.policy, CONTROL_NOT_DIRECT);
+		return EX_DATAERR;
 	}
 	c->options.workers.state = c->options.state;
 	c->options.workers.uid = c->options.uid;

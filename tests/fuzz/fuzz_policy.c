@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Any bytes as a compiled policy, length and checksum put right; look-ups in what is accepted. */
+/* LINK: rules/gateway.c rules/verify_gateway.c rules/word.c */
 /* LINK: rules/verify.c rules/verify_record.c rules/verify_table.c rules/crc32c.c rules/name.c */
 /* LINK: rules/addr.c rules/addr_class.c rules/capture.c rules/lookup.c rules/route.c */
 #include "rules/crc32c.h"

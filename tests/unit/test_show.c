@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* rules/show.c: what it prints, and that compiling what it prints gives the same bytes. */
+/* LINK: rules/emit_gateway.c rules/gateway.c rules/verify_gateway.c rules/word.c */
 /* LINK: rules/addr.c rules/addr_class.c rules/address_table.c rules/crc32c.c rules/diag.c */
 /* LINK: rules/emit.c rules/host_table.c rules/ini.c rules/item.c rules/language.c */
 /* LINK: rules/model.c rules/name.c rules/policy.c rules/pool.c rules/port_table.c */

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The gateways and routes of a compiled policy, as its node needs them. The policy was opened with
+ * policy_open() or policy_open_bytes(): others have not looked at what is read here.
+ *
+ * All that is returned points into the policy and lives as long as it does.
+ */
+#ifndef SLUICE_RULES_GATEWAY_H
+#define SLUICE_RULES_GATEWAY_H
+
+#include "rules/policy.h"
+
+/* How a connection is handed to a gateway. */
+enum policy_via {
+	POLICY_VIA_PLAIN = 0, POLICY_VIA_TLS, POLICY_VIA_MUTUAL, POLICY_VIA_CONNECT,
+	POLICY_VIA_SOCKS5, POLICY_VIA_PROXY_V2,
+};
+
+struct policy_gateway {
+	const char *name;
+	enum policy_via via;
+	struct policy_list hosts;     /* strings: host keys that it accepts */
+	struct policy_run servers;    /* policy_port(): what it listens on; none is udp or auto */
+	struct policy_run endpoints;  /* policy_endpoint(), never empty; port 0: the one asked for */
+	struct policy_run subsets;    /* policy_subset() */
+	/*
+	 * NULL: not said. Paths, and the name in the SNI. With POLICY_VIA_TLS there is a ca, with
+	 * POLICY_VIA_MUTUAL the first three; with others nothing.
+	 */
+	const char *ca, *certificate, *private_key, *sni;
+	struct policy_list alt_names; /* strings: what its certificate may say; empty: the name */
+};
+void policy_gateway(const struct policy *p, uint32_t i, struct policy_gateway *g);
+/* The gateway that the policy's node is; -1: it is none. */
+int64_t policy_own_gateway(const struct policy *p);
+/* Whether the gateway's hosts hold a canonical name. */
+bool policy_gateway_accepts(const struct policy *p, uint32_t i, const char *name, size_t len);
+
+struct policy_subset { const char *name; struct policy_run endpoints; };
+void policy_subset(const struct policy *p, uint32_t i, struct policy_subset *s);
+
+struct policy_route {
+	const char *name;
+	const char *first_host;         /* its first host key, for logs */
+	uint16_t port;                  /* 0: any */
+	uint32_t weight;                /* the sum of the destinations', from 1 */
+	struct policy_run destinations; /* policy_destination(), never empty */
+};
+void policy_route(const struct policy *p, uint32_t i, struct policy_route *r);
+
+struct policy_destination {
+	const char *host;            /* canonical; NULL: the gateway */
+	uint16_t port;               /* with host */
+	uint32_t gateway;            /* without */
+	const char *subset;          /* without; NULL: all of the gateway */
+	struct policy_run endpoints; /* without: of the subset, or where it has none, the gateway */
+	uint32_t weight;             /* 0: never, while others are there */
+};
+void policy_destination(const struct policy *p, uint32_t i, struct policy_destination *d);
+/*
+ * The service of a destination that is a host, for a client, and the port it has there. -1: there is
+ * one, but not for this client. client NULL: any.
+ */
+int64_t policy_destination_service(const struct policy *p, const struct policy_destination *d,
+				   const struct addr *client, struct policy_port *port);
+
+/*
+ * The route for a host key (a canonical name is one) and port: the first with that port, or any, of
+ * the most specific of the routes' keys that match. -1: no route has it.
+ */
+int64_t policy_find_route(const struct policy *p, const char *key, size_t len, uint16_t port);
+
+const char *policy_via_name(enum policy_via v);
+
+#endif
