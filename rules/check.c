@@ -40,6 +40,14 @@ const struct model_gateway *check_find_gateway(const struct model *m, const char
 	return NULL;
 }
 
+bool check_comes_from(const struct model_route *r, const char *node)
+{
+	for (size_t i = 0; i < r->from.n; i++)
+		if (strcmp(r->from.v[i].s, node) == 0)
+			return true;
+	return false;
+}
+
 static int compare_named(const void *a, const void *b)
 {
 	const struct named *x = a, *y = b;
@@ -129,24 +137,6 @@ static bool *find_visible(struct check *c)
 	return used;
 }
 
-/* The compiled policy holds what the node needs: no service that it does not see; and no routes, or there was an error. */
-static void leave_out(struct source *s, const bool *used)
-{
-	struct model_services *list = &s->model.services;
-	size_t n = 0;
-
-	for (size_t i = 0; i < list->n; i++) {
-		struct model_service service = list->v[i];
-
-		if (!used[i])
-			continue;
-		list->v[i] = list->v[n];
-		list->v[n++] = service;
-	}
-	list->n = n;
-	s->model.gateways.n = s->model.routes.n = 0;
-}
-
 void check_source(struct source *s, const char *node)
 {
 	struct check c = { .source = s, .model = &s->model, .diag = &s->diag };
@@ -164,10 +154,11 @@ void check_source(struct source *s, const char *node)
 	check_conflicts(&c);
 	check_gateways(&c);
 	check_routes(&c);
+	check_chains(&c);
 	check_bypass(&c);
 	check_node(&c, node);
 	hosts_close(&c.hosts);
-	leave_out(s, used);
+	check_leave_out(s, node, used);
 	free(used);
 	s->model.node = model_text(node, strlen(node));
 }

@@ -4,14 +4,6 @@
 
 #include <string.h>
 
-static bool comes_from_mesh(const struct model_route *r)
-{
-	for (size_t i = 0; i < r->from.n; i++)
-		if (strcmp(r->from.v[i].s, CHECK_MESH) == 0)
-			return true;
-	return false;
-}
-
 /* gateway NULL: any. */
 static bool leads_to(const struct model_route *r, const char *gateway)
 {
@@ -29,7 +21,7 @@ static bool is_led(const struct model *m, const struct model_host *h, uint16_t p
 	for (size_t i = 0; i < m->routes.n; i++) {
 		const struct model_route *r = &m->routes.v[i];
 
-		if (!comes_from_mesh(r) || !leads_to(r, gateway) ||
+		if (!check_comes_from(r, CHECK_MESH) || !leads_to(r, gateway) ||
 		    (r->port != 0 && port != 0 && r->port != port))
 			continue;
 		for (size_t j = 0; j < r->hosts.n; j++)
@@ -78,7 +70,11 @@ static bool see_direct(const struct hosts_entry *e, void *user)
 	for (size_t i = 0; i < s->ports.n; i++) {
 		const struct model_port *p = &s->ports.v[i];
 
-		if (!is_led(c->model, d->host, p->number, NULL))
+		if (p->protocol == POLICY_PROTO_UDP && is_led(c->model, d->host, p->number, NULL))
+			diag_warning(c->diag, p->at,
+				"service %s: host %s goes direct by UDP on port %u, as no gateway takes UDP (route %s)",
+				s->name, hosts_text(d->host, text), p->number, d->route->name);
+		else if (!is_led(c->model, d->host, p->number, NULL))
 			diag_warning(c->diag, p->at,
 				"service %s: host %s goes direct on port %u, but through a gateway on port %u (route %s)",
 				s->name, hosts_text(d->host, text), p->number, d->route->port,
@@ -123,7 +119,7 @@ void check_bypass(struct check *c)
 		const struct model_route *r = &m->routes.v[i];
 
 		check_mesh(c, r);
-		if (!comes_from_mesh(r) || !leads_to(r, NULL) || r->port == 0)
+		if (!check_comes_from(r, CHECK_MESH) || !leads_to(r, NULL) || r->port == 0)
 			continue;
 		for (size_t j = 0; j < r->hosts.n; j++) {
 			struct direct d = { .check = c, .route = r, .host = &r->hosts.v[j] };

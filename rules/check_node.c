@@ -1,32 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* What the language says and the proxy of this version does not do: refused, never silently dropped. */
+/* The node that a policy is compiled for, and what it needs. */
 #include "rules/check.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-#define NOT_YET "the proxy of this version cannot do that"
-
-static void check_protocols(struct check *c, const struct model_service *s)
+void check_node(struct check *c, const char *node)
 {
-	for (size_t i = 0; i < s->ports.n; i++) {
-		const struct model_port *p = &s->ports.v[i];
-
-		if (p->protocol == POLICY_PROTO_HTTP2 || p->protocol == POLICY_PROTO_GRPC)
-			diag_error(c->diag, p->at,
-				   "service %s: %s:%u forwards HTTP/2 in the clear: " NOT_YET,
-				   s->name, policy_protocol_name(p->protocol), p->number);
-	}
-}
-
-static void check_gateway_node(struct check *c, const char *node)
-{
-	const struct model_gateway *g = check_find_gateway(c->model, node);
 	struct diag_guess guess = { .word = node };
 
-	if (g != NULL) {
-		diag_error(c->diag, g->at, "node %s is an egress gateway: " NOT_YET, node);
+	if (strcmp(node, CHECK_MESH) == 0 || check_find_gateway(c->model, node) != NULL)
 		return;
-	}
 	diag_guess(&guess, CHECK_MESH);
 	for (size_t i = 0; i < c->model->gateways.n; i++)
 		diag_guess(&guess, c->model->gateways.v[i].name);
@@ -34,21 +18,74 @@ static void check_gateway_node(struct check *c, const char *node)
 		   "node %s: there is no [gateway %s]%s", node, node, diag_guess_text(&guess));
 }
 
-void check_node(struct check *c, const char *node)
+/* Whether some route leads to the gateway and, unless it is NULL, to its subset. */
+static bool is_led_to(const struct model *m, const char *gateway, const char *subset)
 {
-	const struct model *m = c->model;
-
-	if (strcmp(node, CHECK_MESH) != 0) {
-		check_gateway_node(c, node);
-		return;
-	}
-	for (size_t i = 0; i < m->services.n; i++)
-		if (c->used[i])
-			check_protocols(c, &m->services.v[i]);
 	for (size_t i = 0; i < m->routes.n; i++)
-		for (size_t j = 0; j < m->routes.v[i].from.n; j++)
-			if (strcmp(m->routes.v[i].from.v[j].s, CHECK_MESH) == 0)
-				diag_error(c->diag, m->routes.v[i].at,
-					"route %s routes the nodes' traffic (from = mesh): " NOT_YET,
-					m->routes.v[i].name);
+		for (size_t j = 0; j < m->routes.v[i].to.n; j++) {
+			const struct model_destination *d = &m->routes.v[i].to.v[j];
+
+			if (d->gateway == NULL || strcmp(d->gateway, gateway) != 0)
+				continue;
+			if (subset == NULL ||
+			    (d->subset != NULL && strcmp(d->subset, subset) == 0))
+				return true;
+		}
+	return false;
+}
+
+static bool has_port(const struct model_service *s, uint16_t number)
+{
+	for (size_t i = 0; i < s->ports.n; i++)
+		if (s->ports.v[i].number == number)
+			return true;
+	return false;
+}
+
+/* Whether a destination may be the service: what is looked up is the most specific of those. */
+static bool is_destination(const struct model *m, const struct model_service *s)
+{
+	for (size_t i = 0; i < m->routes.n; i++)
+		for (size_t j = 0; j < m->routes.v[i].to.n; j++) {
+			const struct model_destination *d = &m->routes.v[i].to.v[j];
+			struct model_host key = { .key = d->host };
+
+			if (d->gateway != NULL || !has_port(s, d->port))
+				continue;
+			key.len = (uint8_t)strlen(d->host);
+			for (size_t k = 0; k < s->hosts.n; k++)
+				if (hosts_cover(&s->hosts.v[k], &key))
+					return true;
+		}
+	return false;
+}
+
+/* Each is by its first element's address, so that what is left out stays behind the others. */
+#define KEEP(list, element, condition) \
+	do { \
+		size_t n_ = 0; \
+		for (size_t i_ = 0; i_ < (list)->n; i_++) { \
+			__typeof__(*(list)->v) kept_ = (list)->v[i_], *element = &kept_; \
+			if (!(condition)) \
+				continue; \
+			(list)->v[i_] = (list)->v[n_]; \
+			(list)->v[n_++] = kept_; \
+		} \
+		(list)->n = n_; \
+	} while (0)
+
+void check_leave_out(struct source *s, const char *node, const bool *used)
+{
+	struct model *m = &s->model;
+	bool mesh = strcmp(node, CHECK_MESH) == 0;
+	size_t index = 0;
+
+	KEEP(&m->routes, r, check_comes_from(r, node));
+	KEEP(&m->services, service, used[index++] && (mesh || is_destination(m, service)));
+	KEEP(&m->gateways, g, strcmp(g->name, node) == 0 || is_led_to(m, g->name, NULL));
+	for (size_t i = 0; i < m->gateways.n; i++) {
+		struct model_gateway *g = &m->gateways.v[i];
+
+		KEEP(&g->subsets, subset, is_led_to(m, g->name, subset->name));
+	}
 }

@@ -4,14 +4,6 @@
 
 #include <string.h>
 
-static bool comes_from(const struct model_route *r, const char *node)
-{
-	for (size_t i = 0; i < r->from.n; i++)
-		if (strcmp(r->from.v[i].s, node) == 0)
-			return true;
-	return false;
-}
-
 static bool has_port(const struct model_ports *ports, uint16_t number)
 {
 	for (size_t i = 0; i < ports->n; i++)
@@ -51,7 +43,7 @@ static bool see_service(const struct hosts_entry *e, void *user)
 static void check_hosts(struct check *c, const struct model_route *r,
 			const struct source_marks *marks)
 {
-	bool mesh = comes_from(r, CHECK_MESH);
+	bool mesh = check_comes_from(r, CHECK_MESH);
 	char text[HOSTS_TEXT];
 
 	if (r->hosts.n == 0 && !source_is_bad(marks, KEY_HOSTS))
@@ -144,7 +136,7 @@ static void check_to_gateway(struct check *c, const struct model_route *r,
 		diag_error(c->diag, d->at, "route %s: gateway %s has no subset %s%s", r->name,
 			   g->name, d->subset, diag_guess_text(&guess));
 	}
-	if (comes_from(r, g->name))
+	if (check_comes_from(r, g->name))
 		diag_error(c->diag, d->at, "route %s leads from gateway %s to itself", r->name,
 			   g->name);
 	if (r->port != 0 && g->servers.n > 0 && !has_port(&g->servers, r->port))
@@ -213,15 +205,18 @@ static void check_to(struct check *c, const struct model_route *r, const struct 
 		diag_error(c->diag, r->to.v[0].at, "route %s: the weights add up to 0", r->name);
 }
 
-/* The first route before r that matches whatever comes from the node for the host, or NULL. */
+/*
+ * A route before r that matches whatever comes from the node for the host, or NULL. A wider pattern
+ * of another route does not count: the most specific one is looked at first.
+ */
 static const struct model_route *find_before(const struct model *m, const struct model_route *r,
 					     const char *node, const struct model_host *h)
 {
 	for (const struct model_route *other = m->routes.v; other < r; other++) {
-		if (!comes_from(other, node) || (other->port != 0 && other->port != r->port))
+		if (!check_comes_from(other, node) || (other->port != 0 && other->port != r->port))
 			continue;
 		for (size_t i = 0; i < other->hosts.n; i++)
-			if (hosts_cover(&other->hosts.v[i], h))
+			if (hosts_same(&other->hosts.v[i], h))
 				return other;
 	}
 	return NULL;

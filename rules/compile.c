@@ -3,6 +3,7 @@
 #include "rules/compile.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <stdio.h>
@@ -45,6 +46,7 @@ int compile_source(struct source *s, const char *path, const char *node, bool st
 		return EX_NOINPUT;
 	}
 	check_source(s, node);
+	check_able(s);
 	diag_print(&s->diag, path, stderr);
 	if (d->errors == 0 && (!strict || d->warnings == 0))
 		return EX_OK;
@@ -75,6 +77,21 @@ int compile_open(struct policy *p, const char *path)
 	code = errno == EBADMSG ? EX_DATAERR : EX_NOINPUT;
 	fprintf(stderr, "sluice-rules: open: %s: %s\n", path, e.text);
 	return code;
+}
+
+int compile_is_policy(const char *path)
+{
+	char magic[sizeof(FORMAT_MAGIC) - 1];
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	ssize_t n;
+
+	if (fd < 0)
+		return -1;
+	n = read(fd, magic, sizeof(magic));
+	close(fd);
+	if (n < 0)
+		return -1;
+	return (size_t)n == sizeof(magic) && memcmp(magic, FORMAT_MAGIC, sizeof(magic)) == 0;
 }
 
 static int parse_options(struct options *o, int argc, char **argv, bool compile)

@@ -22,6 +22,9 @@ int compile_bytes(struct source *s, uint8_t **bytes, size_t *len);
 /* policy_open() with a message. 0 or an exit code. */
 int compile_open(struct policy *p, const char *path);
 
+/* Whether the file begins as a compiled policy does. 0 or 1, or -1 with errno. */
+int compile_is_policy(const char *path);
+
 /* Host patterns in the model. */
 size_t compile_hosts(const struct model *m);
 

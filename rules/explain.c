@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* sluice-rules explain: what happens to a connection, and why. */
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
-#include <unistd.h>
 
 #include "rules/check.h"
 #include "rules/command.h"
 #include "rules/compile.h"
 #include "rules/explain.h"
+#include "rules/gateway.h"
 #include "rules/policy.h"
 #include "rules/route.h"
 
@@ -221,6 +220,8 @@ static const char *find_undialled(const struct policy *p, const struct answer *o
 	struct policy_service s;
 	struct policy_endpoint e;
 
+	if (out->route.routed)
+		return explain_route_undialled(p, out->route.route) ? "all of the route" : NULL;
 	if (out->route.verdict == ROUTE_PASSTHROUGH)
 		return out->dst_known ? find_refused(p, NULL, &out->dst) : NULL;
 	policy_service(p, out->route.service, &s);
@@ -302,10 +303,17 @@ static void print_service(const struct policy *p, const struct ask *a, const str
 	       policy_protocol_name(out->route.port.protocol), out->route.port.number);
 	if (out->route.key != NULL)
 		explain_print_key(", by host ", out->route.key);
-	printf("\n" LABEL "direct, through no gateway\n", "route:");
-	print_dialled(p, a, out, &s);
+	putchar('\n');
+	if (!out->route.routed) {
+		printf(LABEL "direct, through no gateway\n", "route:");
+		print_dialled(p, a, out, &s);
+	}
 	explain_print_limits(p, &s, out->seen);
 	print_client(out, find_undialled(p, out) == NULL);
+	if (out->route.routed) {
+		explain_print_route(p, out->route.route, a->port);
+		return;
+	}
 	printf(LABEL "outbound|%u||", "cluster:", a->port);
 	if (key != NULL)
 		explain_print_key("", key);
@@ -354,6 +362,11 @@ static int print_verdict(const struct policy *p, const struct ask *a, const stru
 		return allowed ? EX_OK : EXPLAIN_REFUSED;
 	}
 	print_no_service(p, out);
+	if (r->routed) {
+		print_client(out, undialled == NULL);
+		explain_print_route(p, r->route, a->port);
+		return allowed ? EX_OK : EXPLAIN_REFUSED;
+	}
 	if (r->verdict == ROUTE_PASSTHROUGH) {
 		printf(LABEL "the address that the client connected to\n", "dials:");
 		print_client(out, undialled == NULL);
@@ -374,6 +387,8 @@ static int explain(const struct policy *p, const struct ask *a)
 
 	if (a->kind != ASK_TCP)
 		return a->kind == ASK_UDP ? explain_udp(p, a) : explain_dns(p, a);
+	if (policy_own_gateway(p) >= 0)
+		return explain_own_gateway(p, (uint32_t)policy_own_gateway(p), a);
 	uncaptured = find_uncaptured(p, a, &open);
 	if (uncaptured == NULL) {
 		find_answer(p, a, &out);
@@ -385,22 +400,6 @@ static int explain(const struct policy *p, const struct ask *a)
 	printf(LABEL "%s\n" LABEL "%s\n", "verdict:", open ? "allowed" : "refused",
 	       "why:", uncaptured);
 	return open ? EX_OK : EXPLAIN_REFUSED;
-}
-
-/* Whether the file begins as a compiled policy does. 0 or 1, or -1 with errno. */
-static int is_compiled(const char *path)
-{
-	char magic[sizeof(FORMAT_MAGIC) - 1];
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	ssize_t n;
-
-	if (fd < 0)
-		return -1;
-	n = read(fd, magic, sizeof(magic));
-	close(fd);
-	if (n < 0)
-		return -1;
-	return (size_t)n == sizeof(magic) && memcmp(magic, FORMAT_MAGIC, sizeof(magic)) == 0;
 }
 
 static int explain_source(const char *path, const struct ask *a)
@@ -482,7 +481,7 @@ int command_explain(int argc, char **argv)
 
 	if (code != EX_OK)
 		return code;
-	compiled = is_compiled(words[0]);
+	compiled = compile_is_policy(words[0]);
 	if (compiled < 0) {
 		fprintf(stderr, "sluice-rules: open: %s: %s\n", words[0], strerror(errno));
 		return EX_NOINPUT;

@@ -21,6 +21,13 @@ size_t explain_alpn(const struct policy *p, uint32_t service, uint8_t out[256]);
 /* ", ALPN h2, http/1.1, with encrypted_client_hello", if that was said. */
 void explain_print_hello(const struct ask *a);
 
+/* explain_gateway.c: the route, where it leads, and the clusters that the log will name. */
+void explain_print_route(const struct policy *p, uint32_t route, uint16_t port);
+/* Whether all that the route leads to is never dialled. */
+bool explain_route_undialled(const struct policy *p, uint32_t route);
+/* The same for what comes to the gateway that the policy's node is. */
+int explain_own_gateway(const struct policy *p, uint32_t gateway, const struct ask *a);
+
 /* ", from 192.0.2.1", if it was said who asks. */
 void explain_print_from(const struct ask *a);
 /* The reason; and what to say besides, if it depends on who asks and that was not said. */

@@ -108,6 +108,11 @@ bool hosts_cover(const struct model_host *a, const struct model_host *b)
 	return b->len >= a->len && memcmp(b->key + b->len - a->len, a->key, a->len) == 0;
 }
 
+bool hosts_same(const struct model_host *a, const struct model_host *b)
+{
+	return a->len == b->len && memcmp(a->key, b->key, a->len) == 0;
+}
+
 bool hosts_overlap(const struct model_host *a, const struct model_host *b)
 {
 	return hosts_cover(a, b) || hosts_cover(b, a);

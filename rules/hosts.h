@@ -38,6 +38,7 @@ bool hosts_find(const struct hosts *h, const struct model_host *key, bool (*each
 
 /* Whether every name that b stands for matches the pattern a. */
 bool hosts_cover(const struct model_host *a, const struct model_host *b);
+bool hosts_same(const struct model_host *a, const struct model_host *b);
 bool hosts_overlap(const struct model_host *a, const struct model_host *b);
 /* As written: "*.example.com" for ".example.com". Returns out. */
 #define HOSTS_TEXT 256

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "rules/gateway.h"
+
 static bool is_http(enum policy_protocol v)
 {
 	return policy_protocol_is_http(v);
@@ -195,7 +197,27 @@ static void judge_hello(const struct policy *p, const struct route_query *q, str
 	r->reason = r->denied;
 }
 
-void route_find(const struct policy *p, const struct route_query *q, struct route *r)
+/* The route of what is let through. */
+static void find_route(const struct policy *p, const struct route_query *q, struct route *r)
+{
+	const char *name = q->name;
+	size_t len = q->name_len;
+	struct policy_service s;
+	int64_t route;
+
+	if (r->verdict == ROUTE_SERVICE && r->key == NULL) {
+		policy_service(p, r->service, &s);
+		name = s.first_host != NULL ? (const char *)s.first_host + 1 : NULL;
+		len = s.first_host != NULL ? s.first_host[0] : 0;
+	}
+	if (name == NULL || r->verdict < ROUTE_SERVICE)
+		return;
+	route = policy_find_route(p, name, len, q->port);
+	r->routed = route >= 0;
+	r->route = r->routed ? (uint32_t)route : 0;
+}
+
+static void decide(const struct policy *p, const struct route_query *q, struct route *r)
 {
 	struct policy_port_info info = policy_find_port(p, q->port);
 	uint8_t tcp_flags = info.flags & (uint8_t)~POLICY_PORT_UDP;
@@ -220,6 +242,12 @@ void route_find(const struct policy *p, const struct route_query *q, struct rout
 		refuse(p, why, r);
 	else if (q->seen == ROUTE_SEEN_TLS && !is_plain_tcp(r->port.protocol))
 		judge_hello(p, q, r);
+}
+
+void route_find(const struct policy *p, const struct route_query *q, struct route *r)
+{
+	decide(p, q, r);
+	find_route(p, q, r);
 }
 
 static const struct {

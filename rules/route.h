@@ -20,6 +20,10 @@
  * A service whose `clients` do not hold the source is passed over as if it lacked the port. One that
  * is found but does not take such a ClientHello (`alpn`, `ech`) refuses it: no other is tried, and neither
  * does allow-any let it through. Under audit, its own or the policy's, the service takes it, marked.
+ *
+ * What is let through follows the route of its name, if there is one (policy_find_route()): the name
+ * that the client said, or else, as that is all that is known, the first host of the service. Then
+ * it goes to the route's destinations and nowhere else, whatever becomes of them.
  */
 #ifndef SLUICE_RULES_ROUTE_H
 #define SLUICE_RULES_ROUTE_H
@@ -77,6 +81,8 @@ struct route {
 	enum route_reason reason;
 	uint32_t service;        /* with ROUTE_SERVICE, and the service that refuses a ClientHello */
 	struct policy_port port; /* with ROUTE_SERVICE */
+	bool routed;             /* with ROUTE_SERVICE and ROUTE_PASSTHROUGH: it goes by route */
+	uint32_t route;          /* with routed: policy_route() */
 	const uint8_t *key;      /* the host pattern that matched {length, bytes}, or NULL */
 	enum route_reason denied;/* with ROUTE_WHY_AUDIT: what it would have been denied for; also
 	                            with ROUTE_DENY when it is r->service that refuses */

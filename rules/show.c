@@ -9,16 +9,6 @@
 #include <string.h>
 
 #define LINE_MAX_LEN 120 /* a line is broken before it gets longer, unless by one item alone */
-#define ITEM_SIZE    (FORMAT_MAX_STRING + 64)
-
-struct show {
-	const struct policy *p;
-	FILE *out;
-	int width;            /* of the section's longest key */
-	size_t column;        /* of the list that is being written */
-	bool started;         /* it has an item */
-	const uint8_t **keys; /* host keys, service by service */
-};
 
 static const char *const outbounds[] = {"registry-only", "allow-any"};
 static const char *const enforcements[] = {"enforce", "audit"};
@@ -31,20 +21,20 @@ static const char *const locations[] = {"external", "internal"};
 
 /* ---- lines ---- */
 
-static void show_key(struct show *s, const char *key)
+void show_key(struct show *s, const char *key)
 {
 	s->column = (size_t)fprintf(s->out, "%-*s =", s->width, key);
 	s->started = false;
 }
 
-static void show_word(struct show *s, const char *key, const char *word)
+void show_word(struct show *s, const char *key, const char *word)
 {
 	show_key(s, key);
 	fprintf(s->out, " %s\n", word);
 }
 
 /* An item of the list whose key was written last. */
-static void show_item(struct show *s, const char *item)
+void show_item(struct show *s, const char *item)
 {
 	size_t len = strlen(item);
 
@@ -64,26 +54,26 @@ static void show_item(struct show *s, const char *item)
 	s->started = true;
 }
 
-static void end_list(struct show *s)
+void show_end(struct show *s)
 {
 	fputc('\n', s->out);
 }
 
 /* ---- lists ---- */
 
-static void show_strings(struct show *s, const char *key, struct policy_list l)
+void show_strings(struct show *s, const char *key, struct policy_list l)
 {
 	if (l.n == 0)
 		return;
 	show_key(s, key);
 	for (uint32_t i = 0; i < l.n; i++)
 		show_item(s, policy_string(s->p, policy_item(l, i)));
-	end_list(s);
+	show_end(s);
 }
 
 static void show_ranges(struct show *s, const char *key, struct policy_run run, bool all)
 {
-	char item[ITEM_SIZE];
+	char item[SHOW_ITEM];
 
 	show_key(s, key);
 	for (uint32_t i = run.first; i < run.first + run.n; i++) {
@@ -98,7 +88,7 @@ static void show_ranges(struct show *s, const char *key, struct policy_run run, 
 			snprintf(item, sizeof(item), "%u-%u", first, last);
 		show_item(s, item);
 	}
-	end_list(s);
+	show_end(s);
 }
 
 static void show_cidrs(struct show *s, const char *key, struct policy_run run)
@@ -114,14 +104,14 @@ static void show_cidrs(struct show *s, const char *key, struct policy_run run)
 		policy_cidr(s->p, i, &c);
 		show_item(s, cidr_format(&c, item));
 	}
-	end_list(s);
+	show_end(s);
 }
 
-static void show_ports(struct show *s, struct policy_run run)
+void show_ports(struct show *s, const char *key, struct policy_run run)
 {
-	char item[ITEM_SIZE];
+	char item[SHOW_ITEM];
 
-	show_key(s, "ports");
+	show_key(s, key);
 	for (uint32_t i = run.first; i < run.first + run.n; i++) {
 		struct policy_port port;
 
@@ -134,16 +124,14 @@ static void show_ports(struct show *s, struct policy_run run)
 				 policy_protocol_name(port.protocol), port.number, port.target);
 		show_item(s, item);
 	}
-	end_list(s);
+	show_end(s);
 }
 
-static void show_endpoints(struct show *s, struct policy_run run)
+void show_endpoints(struct show *s, const char *key, struct policy_run run)
 {
-	char item[ITEM_SIZE], text[ADDR_PORT_TEXT];
+	char item[SHOW_ITEM], text[ADDR_PORT_TEXT];
 
-	if (run.n == 0)
-		return;
-	show_key(s, "endpoints");
+	show_key(s, key);
 	for (uint32_t i = run.first; i < run.first + run.n; i++) {
 		struct policy_endpoint e;
 		size_t n;
@@ -161,7 +149,7 @@ static void show_endpoints(struct show *s, struct policy_run run)
 			snprintf(item + n, sizeof(item) - n, " weight %u", e.weight);
 		show_item(s, item);
 	}
-	end_list(s);
+	show_end(s);
 }
 
 /* ---- hosts ---- */
@@ -211,7 +199,7 @@ static size_t *collect_hosts(struct show *s)
 
 static void show_hosts(struct show *s, const uint8_t **keys, size_t n)
 {
-	char item[ITEM_SIZE];
+	char item[SHOW_ITEM];
 
 	if (n == 0)
 		return;
@@ -225,7 +213,7 @@ static void show_hosts(struct show *s, const uint8_t **keys, size_t n)
 			 (const char *)key + 1);
 		show_item(s, item);
 	}
-	end_list(s);
+	show_end(s);
 }
 
 /* ---- sections ---- */
@@ -313,7 +301,7 @@ static void show_service(struct show *s, uint32_t i, size_t keys_end)
 	fprintf(s->out, "\n[service %s]\n", v.name);
 	s->width = (int)strlen("allow-private");
 	show_hosts(s, keys, v.n_hosts);
-	show_ports(s, v.ports);
+	show_ports(s, "ports", v.ports);
 	show_word(s, "resolution", policy_resolution_name(v.resolution));
 	show_word(s, "location", locations[v.location]);
 	if (v.enforcement != POLICY_ENFORCE)
@@ -324,7 +312,8 @@ static void show_service(struct show *s, uint32_t i, size_t keys_end)
 	if (!v.auto_address)
 		show_cidrs(s, "addresses", v.cidrs);
 	show_auto_address(s, &v, keys[0]);
-	show_endpoints(s, v.endpoints);
+	if (v.endpoints.n > 0)
+		show_endpoints(s, "endpoints", v.endpoints);
 	if (v.websocket)
 		show_word(s, "upgrade", "websocket");
 	if (v.allow_private)
@@ -350,6 +339,7 @@ int show_policy(const struct policy *p, FILE *out)
 	show_capture(&s);
 	for (uint32_t i = 0; i < p->n[FORMAT_SERVICES]; i++)
 		show_service(&s, i, ends[i]);
+	show_gateways(&s);
 	free(ends);
 	free(s.keys);
 	if (fflush(out) != 0)

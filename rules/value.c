@@ -168,8 +168,24 @@ bool value_access_log(const struct value *v, void *field)
 	return true;
 }
 
+/* What a list in a compiled policy can hold: no blank, and nothing that means something in a source. */
+static bool is_item(const struct value *v)
+{
+	bool good = v->len <= FORMAT_MAX_STRING && strpbrk(v->text, ",;#\"") == NULL;
+
+	for (size_t i = 0; i < v->len; i++)
+		good = good && v->text[i] > ' ' && v->text[i] <= '~';
+	return good;
+}
+
 bool value_path(const struct value *v, void *field)
 {
+	if (!is_item(v)) {
+		diag_error(v->diag, v->at,
+			   "%s: \"%s\" is not a path of at most %d printable bytes without , ; # and \"",
+			   v->key, v->text, FORMAT_MAX_STRING);
+		return false;
+	}
 	*(const char **)field = model_text(v->text, v->len);
 	return true;
 }
@@ -251,7 +267,7 @@ bool value_from(const struct value *v, void *field)
 
 bool value_alt_name(const struct value *v, void *field)
 {
-	if (strpbrk(v->text, " \t\"") != NULL) {
+	if (!is_item(v)) {
 		diag_error(v->diag, v->at, "%s: \"%s\" is not a subject alternative name", v->key,
 			   v->text);
 		return false;

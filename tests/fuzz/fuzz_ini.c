@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Any bytes as a policy's source: what the checks accept compiles, and what compiles verifies. */
+/* LINK: rules/check_able.c rules/check_chain.c */
 /* LINK: rules/emit_gateway.c rules/gateway.c rules/verify_gateway.c rules/word.c */
 /* LINK: rules/source.c rules/language.c rules/text.c rules/diag.c rules/value.c rules/item.c */
 /* LINK: rules/auto_address.c rules/check.c rules/check_bypass.c rules/check_capture.c rules/check_gateway.c */

@@ -4,6 +4,7 @@
 /* LINK: rules/verify.c rules/verify_record.c rules/verify_table.c rules/crc32c.c rules/name.c */
 /* LINK: rules/addr.c rules/addr_class.c rules/capture.c rules/lookup.c rules/route.c */
 #include "rules/crc32c.h"
+#include "rules/gateway.h"
 #include "rules/lookup.h"
 #include "rules/policy.c"
 #include "rules/route.h"
@@ -117,6 +118,72 @@ static void take_service(const struct policy *p, uint32_t i)
 	}
 }
 
+static void take_endpoints(const struct policy *p, struct policy_run run)
+{
+	struct policy_endpoint e;
+
+	for (uint32_t k = 0; k < run.n; k++) {
+		policy_endpoint(p, run.first + k, &e);
+		take_text(e.name);
+	}
+}
+
+static void take_gateway(const struct policy *p, uint32_t i)
+{
+	struct policy_gateway g;
+	struct policy_subset s;
+	struct policy_port port;
+
+	policy_gateway(p, i, &g);
+	take_text(g.name);
+	take_text(policy_via_name(g.via));
+	take_text(g.ca);
+	take_text(g.certificate);
+	take_text(g.private_key);
+	take_text(g.sni);
+	take_strings(p, g.hosts);
+	take_strings(p, g.alt_names);
+	must(g.endpoints.n > 0 && g.servers.n > 0);
+	must((g.via == POLICY_VIA_TLS || g.via == POLICY_VIA_MUTUAL) == (g.ca != NULL));
+	take_endpoints(p, g.endpoints);
+	for (uint32_t k = 0; k < g.servers.n; k++) {
+		policy_port(p, g.servers.first + k, &port);
+		must(port.protocol != POLICY_PROTO_UDP);
+	}
+	for (uint32_t k = 0; k < g.subsets.n; k++) {
+		policy_subset(p, g.subsets.first + k, &s);
+		take_text(s.name);
+		take_endpoints(p, s.endpoints);
+	}
+	sink += policy_gateway_accepts(p, i, "www.wikipedia.org", 17);
+}
+
+static void take_route(const struct policy *p, uint32_t i)
+{
+	struct policy_destination d;
+	struct policy_route r;
+	struct policy_port port;
+	uint64_t sum = 0;
+
+	policy_route(p, i, &r);
+	take_text(r.name);
+	take_text(r.first_host);
+	must(r.destinations.n > 0);
+	must(policy_find_route(p, r.first_host, strlen(r.first_host), r.port) >= 0);
+	for (uint32_t k = 0; k < r.destinations.n; k++) {
+		policy_destination(p, r.destinations.first + k, &d);
+		sum += d.weight;
+		take_text(d.subset);
+		if (d.host != NULL)
+			must(policy_destination_service(p, &d, NULL, &port) >= 0);
+		else
+			must(d.gateway < p->n[FORMAT_GATEWAYS] && d.endpoints.n > 0 &&
+			     d.gateway != policy_own_gateway(p));
+		take_endpoints(p, d.endpoints);
+	}
+	must(sum == r.weight && sum > 0);
+}
+
 static void take_services(const struct policy *p, struct policy_list list)
 {
 	for (uint32_t i = 0; i < list.n; i++)
@@ -165,6 +232,7 @@ static void ask(const struct policy *p, const char *name, const struct addr *a, 
 		route_find(p, &q, &r);
 		must(r.verdict != ROUTE_SERVICE || r.service < p->n[FORMAT_SERVICES]);
 		must(r.verdict != ROUTE_SNIFF || seen == ROUTE_SEEN_NOTHING);
+		must(!r.routed || (r.route < p->n[FORMAT_ROUTES] && r.verdict >= ROUTE_SERVICE));
 	}
 }
 
@@ -190,6 +258,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	take_meta(&p);
 	for (uint32_t i = 0; i < p.n[FORMAT_SERVICES]; i++)
 		take_service(&p, i);
+	for (uint32_t i = 0; i < p.n[FORMAT_GATEWAYS]; i++)
+		take_gateway(&p, i);
+	for (uint32_t i = 0; i < p.n[FORMAT_ROUTES]; i++)
+		take_route(&p, i);
 	for (size_t n = 0; n < sizeof(names) / sizeof(names[0]); n++)
 		for (size_t a = 0; a < sizeof(addrs) / sizeof(addrs[0]); a++)
 			for (size_t k = 0; k < sizeof(ports) / sizeof(ports[0]); k++)

@@ -86,6 +86,65 @@ static inline struct model_service *push_service(struct model *m, const char *na
 	return s;
 }
 
+static inline struct model_gateway *push_gateway(struct model *m, const char *name,
+						 enum policy_via via)
+{
+	struct model_gateway *g = model_push(&m->gateways);
+
+	g->name = name;
+	g->via = via;
+	return g;
+}
+
+/* gateway, or host and port. */
+static inline void push_destination(struct model_route *r, const char *gateway, const char *subset,
+				    const char *host, uint16_t port, uint32_t weight)
+{
+	*model_push(&r->to) = (struct model_destination){
+		.gateway = gateway, .subset = subset, .host = host, .port = port, .weight = weight};
+}
+
+/* What the node egress is and does; some of the services of model_full() are its hosts. */
+static inline void model_routed(struct model *m)
+{
+	struct model_gateway *g = push_gateway(m, "next", POLICY_VIA_MUTUAL);
+	struct model_route *r;
+
+	push_host(&g->hosts, "*");
+	push_port(&g->servers, POLICY_PROTO_TLS, 443, 443);
+	push_port(&g->servers, POLICY_PROTO_HTTP, 80, 80);
+	push_endpoint(&g->addresses, "next.example.net", 0, 1);
+	push_endpoint(&g->addresses, "203.0.113.9", 8443, 2);
+	g->ca = "/etc/ca.pem";
+	g->certificate = "node.pem";
+	g->private_key = "node.key";
+	g->sni = "next.example.net";
+	push_string(&g->subject_alt_names, "spiffe://plant/next");
+	push_string(&g->subject_alt_names, "next.example.net");
+	model_push(&g->subsets)->name = "whole";
+	model_push(&g->subsets)->name = "half";
+	push_endpoint(&g->subsets.v[1].endpoints, "half.example.net", 0, 1);
+	g = push_gateway(m, "egress", POLICY_VIA_PLAIN);
+	push_host(&g->hosts, "www.example.com");
+	push_host(&g->hosts, "*.example.com");
+	push_port(&g->servers, POLICY_PROTO_HTTP, 80, 80);
+	push_endpoint(&g->addresses, "2001:db8::9", 0, 1);
+	r = model_push(&m->routes);
+	r->name = "web";
+	r->port = 80;
+	push_host(&r->hosts, "www.example.com");
+	push_host(&r->hosts, "*.example.com");
+	push_destination(r, "next", "half", NULL, 0, 3);
+	push_destination(r, "next", "whole", NULL, 0, 0);
+	push_destination(r, "next", NULL, NULL, 0, 1);
+	push_destination(r, NULL, NULL, "www.example.com", 443, 1000000);
+	r = model_push(&m->routes);
+	r->name = "db";
+	push_host(&r->hosts, "www.example.com");
+	push_host(&r->hosts, "db.example.com");
+	push_destination(r, "next", NULL, NULL, 0, 9);
+}
+
 /* Something of everything that the format can hold. */
 static inline void model_full(struct model *m)
 {
@@ -170,6 +229,7 @@ static inline void model_full(struct model *m)
 	push_cidr(&s->addresses, "240.240.238.226"); /* what the compiler draws for the name */
 	push_cidr(&s->addresses, "2001:2::f0f0:eee2");
 	s->auto_address = true;
+	model_routed(m);
 }
 
 static inline uint8_t *model_bytes(struct model *m, size_t *len)
@@ -209,6 +269,83 @@ static inline void read_cidrs(const struct policy *p, struct policy_run run,
 		policy_cidr(p, run.first + i, &model_push(out)->cidr);
 }
 
+static inline void read_endpoints(const struct policy *p, struct policy_run run,
+				  struct model_endpoints *out)
+{
+	for (uint32_t i = 0; i < run.n; i++) {
+		struct policy_endpoint e;
+
+		policy_endpoint(p, run.first + i, &e);
+		*model_push(out) = (struct model_endpoint){
+			.name = e.name, .addr = e.addr, .port = e.port, .weight = e.weight};
+	}
+}
+
+static inline void read_ports(const struct policy *p, struct policy_run run,
+			      struct model_ports *out)
+{
+	for (uint32_t i = 0; i < run.n; i++) {
+		struct policy_port port;
+
+		policy_port(p, run.first + i, &port);
+		push_port(out, port.protocol, port.number, port.target);
+	}
+}
+
+static inline void read_key(struct model_hosts *out, const char *key)
+{
+	*model_push(out) = (struct model_host){.key = key, .len = (uint8_t)strlen(key)};
+}
+
+static inline void read_gateway(const struct policy *p, uint32_t i, struct model_gateway *out)
+{
+	struct policy_gateway g;
+
+	policy_gateway(p, i, &g);
+	*out = (struct model_gateway){.name = g.name,
+				      .via = g.via,
+				      .ca = g.ca,
+				      .certificate = g.certificate,
+				      .private_key = g.private_key,
+				      .sni = g.sni};
+	read_strings(p, g.alt_names, &out->subject_alt_names);
+	for (uint32_t k = 0; k < g.hosts.n; k++)
+		read_key(&out->hosts, policy_string(p, policy_item(g.hosts, k)));
+	read_ports(p, g.servers, &out->servers);
+	read_endpoints(p, g.endpoints, &out->addresses);
+	for (uint32_t k = 0; k < g.subsets.n; k++) {
+		struct model_subset *subset = model_push(&out->subsets);
+		struct policy_subset s;
+
+		policy_subset(p, g.subsets.first + k, &s);
+		subset->name = s.name;
+		read_endpoints(p, s.endpoints, &subset->endpoints);
+	}
+}
+
+static inline void read_route(const struct policy *p, uint32_t i, struct model_route *out)
+{
+	struct policy_route r;
+
+	policy_route(p, i, &r);
+	*out = (struct model_route){.name = r.name, .port = r.port};
+	for (uint32_t k = 0; k < p->n[FORMAT_ROUTE_HOSTS]; k++) {
+		const uint8_t *h = p->at[FORMAT_ROUTE_HOSTS] + (size_t)k * ROUTE_HOST_SIZE;
+
+		if (get_le32(h + ROUTE_HOST_ROUTE) == i)
+			read_key(&out->hosts, policy_string(p, get_le32(h + ROUTE_HOST_KEY)));
+	}
+	for (uint32_t k = 0; k < r.destinations.n; k++) {
+		struct policy_destination d;
+		struct policy_gateway g = {.name = NULL};
+
+		policy_destination(p, r.destinations.first + k, &d);
+		if (d.host == NULL)
+			policy_gateway(p, d.gateway, &g);
+		push_destination(out, g.name, d.subset, d.host, d.port, d.weight);
+	}
+}
+
 static inline void read_service(const struct policy *p, uint32_t i, struct model_service *out)
 {
 	struct policy_service s;
@@ -228,19 +365,8 @@ static inline void read_service(const struct policy *p, uint32_t i, struct model
 	read_strings(p, s.alpn, &out->alpn);
 	read_cidrs(p, s.cidrs, &out->addresses);
 	read_cidrs(p, s.clients, &out->clients);
-	for (uint32_t j = 0; j < s.ports.n; j++) {
-		struct policy_port port;
-
-		policy_port(p, s.ports.first + j, &port);
-		push_port(&out->ports, port.protocol, port.number, port.target);
-	}
-	for (uint32_t j = 0; j < s.endpoints.n; j++) {
-		struct policy_endpoint e;
-
-		policy_endpoint(p, s.endpoints.first + j, &e);
-		*model_push(&out->endpoints) = (struct model_endpoint){
-			.name = e.name, .addr = e.addr, .port = e.port, .weight = e.weight};
-	}
+	read_ports(p, s.ports, &out->ports);
+	read_endpoints(p, s.endpoints, &out->endpoints);
 }
 
 static inline void read_hosts(const struct policy *p, struct model *m)
@@ -293,6 +419,10 @@ static inline void model_read(struct model *m, const struct policy *p)
 	for (uint32_t i = 0; i < p->n[FORMAT_SERVICES]; i++)
 		read_service(p, i, model_push(&m->services));
 	read_hosts(p, m);
+	for (uint32_t i = 0; i < p->n[FORMAT_GATEWAYS]; i++)
+		read_gateway(p, i, model_push(&m->gateways));
+	for (uint32_t i = 0; i < p->n[FORMAT_ROUTES]; i++)
+		read_route(p, i, model_push(&m->routes));
 }
 
 static inline void free_service(struct model_service *s)
@@ -306,12 +436,32 @@ static inline void free_service(struct model_service *s)
 	free(s->endpoints.v);
 }
 
+static inline void free_gateway(struct model_gateway *g)
+{
+	free(g->addresses.v);
+	free(g->servers.v);
+	free(g->hosts.v);
+	for (size_t i = 0; i < g->subsets.n; i++)
+		free(g->subsets.v[i].endpoints.v);
+	free(g->subsets.v);
+	free(g->subject_alt_names.v);
+}
+
 /* The lists; texts stay. */
 static inline void model_free(struct model *m)
 {
 	for (size_t i = 0; i < m->services.n; i++)
 		free_service(&m->services.v[i]);
 	free(m->services.v);
+	for (size_t i = 0; i < m->gateways.n; i++)
+		free_gateway(&m->gateways.v[i]);
+	free(m->gateways.v);
+	for (size_t i = 0; i < m->routes.n; i++) {
+		free(m->routes.v[i].hosts.v);
+		free(m->routes.v[i].from.v);
+		free(m->routes.v[i].to.v);
+	}
+	free(m->routes.v);
 	free(m->nameservers.v);
 	free(m->capture.interfaces.v);
 	free(m->capture.exclude_interfaces.v);

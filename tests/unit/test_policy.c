@@ -10,8 +10,8 @@
 #include "policy_model.h"
 
 /* Of model_full()'s encoding. */
-#define FULL_LENGTH 1924
-#define FULL_CRC    0x920f809c
+#define FULL_LENGTH 2548
+#define FULL_CRC    0xff1b3ba2
 
 static uint32_t random_state;
 
@@ -190,6 +190,7 @@ static void test_order(void **state)
 	bytes = model_bytes(&m, &len);
 	for (int round = 0; round < 50; round++) {
 		SHUFFLE(&m.services);
+		SHUFFLE(&m.gateways);
 		SHUFFLE(&m.capture.interfaces);
 		SHUFFLE(&m.capture.ports);
 		SHUFFLE(&m.capture.exempt_uids);
@@ -258,7 +259,104 @@ static void test_same_everywhere(void **state)
 
 static void add_gateway(struct model *m)
 {
-	model_push(&m->gateways)->name = "egress";
+	push_gateway(m, "next", POLICY_VIA_PLAIN);
+}
+
+static void add_bare_gateway(struct model *m)
+{
+	push_gateway(m, "a", POLICY_VIA_PLAIN);
+}
+
+static void add_subset(struct model *m)
+{
+	model_push(&m->gateways.v[0].subsets)->name = "half";
+}
+
+static void add_server(struct model *m)
+{
+	push_port(&m->gateways.v[0].servers, POLICY_PROTO_TLS, 80, 80);
+}
+
+static void add_udp_server(struct model *m)
+{
+	push_port(&m->gateways.v[0].servers, POLICY_PROTO_UDP, 53, 53);
+}
+
+static void add_targeted_server(struct model *m)
+{
+	push_port(&m->gateways.v[0].servers, POLICY_PROTO_TLS, 853, 854);
+}
+
+static void lose_ca(struct model *m)
+{
+	m->gateways.v[0].ca = NULL;
+}
+
+static void lose_key(struct model *m)
+{
+	m->gateways.v[0].private_key = NULL;
+}
+
+static void spare_sni(struct model *m)
+{
+	m->gateways.v[1].sni = "a.example";
+}
+
+static void spoil_path(struct model *m)
+{
+	m->gateways.v[0].ca = "a;b";
+}
+
+static void lose_gateway(struct model *m)
+{
+	m->routes.v[1].to.v[0].gateway = "nowhere";
+}
+
+static void lose_subset(struct model *m)
+{
+	m->routes.v[0].to.v[0].subset = "third";
+}
+
+static void lead_home(struct model *m)
+{
+	m->routes.v[1].to.v[0].gateway = "egress";
+}
+
+static void lose_host(struct model *m)
+{
+	m->routes.v[0].to.v[3].host = "unlisted.example.com";
+	m->routes.v[0].to.v[3].port = 4000; /* db has it, for other hosts */
+}
+
+static void lose_port(struct model *m)
+{
+	m->routes.v[0].to.v[3].port = 444;
+}
+
+static void lose_weights(struct model *m)
+{
+	m->routes.v[0].to.n = 2;
+	m->routes.v[0].to.v[0].weight = 0;
+}
+
+static void add_weight(struct model *m)
+{
+	m->routes.v[0].to.v[3].weight++;
+}
+
+static void lose_destinations(struct model *m)
+{
+	m->routes.v[0].to.n = 0;
+}
+
+static void lose_hosts(struct model *m)
+{
+	m->routes.v[1].hosts.n = 0;
+}
+
+static void repeat_host(struct model *m)
+{
+	push_host(&m->routes.v[1].hosts, "db.example.com");
 }
 
 static void add_service(struct model *m)
@@ -433,7 +531,26 @@ static void add_many_cidrs(struct model *m)
 static void test_emit_refuses(void **state)
 {
 	static const struct { void (*spoil)(struct model *m); const char *text; } rows[] = {
-		{add_gateway, "section GATEWAYS: record 0: points at the empty list"},
+		{add_gateway, "there are two gateways next"},
+		{add_bare_gateway, "section GATEWAYS: record 0: points at the empty list"},
+		{add_subset, "gateway next has two subsets half"},
+		{add_server, "gateway next lists port 80 twice"},
+		{add_udp_server, "is not for gateways"},
+		{add_targeted_server, "is not for gateways"},
+		{lose_ca, "has other keys than its via needs"},
+		{lose_key, "has other keys than its via needs"},
+		{spare_sni, "has other keys than its via needs"},
+		{spoil_path, "points at a string of another kind"},
+		{lose_gateway, "route db leads to gateway nowhere, which is not there"},
+		{lose_subset, "route web leads to subset third of gateway next, which is not"},
+		{lead_home, "leads to the node itself"},
+		{lose_host, "leads to no service"},
+		{lose_port, "leads to no service"},
+		{lose_weights, "route web: the weights add up to 0"},
+		{add_weight, "not a destination"},
+		{lose_destinations, "route web: the weights add up to 0"},
+		{lose_hosts, "section ROUTES: record 1: has no hosts"},
+		{repeat_host, "section ROUTE_HOSTS: record 2: out of order"},
 		{add_service, "there are two services db"},
 		{add_portless, "a service without ports"},
 		{add_port, "service web lists port 80 twice"},
@@ -463,7 +580,6 @@ static void test_emit_refuses(void **state)
 		assert_null(model_emit(&m, &len, &e));
 		if (strstr(e.text, rows[i].text) == NULL)
 			fail_msg("\"%s\", not \"%s\"", e.text, rows[i].text);
-		free(m.gateways.v);
 		model_free(&m);
 	}
 }

@@ -255,6 +255,99 @@ static void spare_port(struct parts *p)
 	insert(p, FORMAT_BY_PORT, 0, r, BY_PORT_SIZE, 1);
 }
 
+static uint8_t *destination_at(struct parts *p, size_t i)
+{
+	return p->b[FORMAT_DESTINATIONS] + i * DESTINATION_SIZE;
+}
+
+static void other_gateway(struct parts *p)
+{
+	put_le32(destination_at(p, 2) + DESTINATION_GATEWAY, 3);
+}
+
+static void other_subset(struct parts *p)
+{
+	put_le32(destination_at(p, 0) + DESTINATION_SUBSET, 3);
+}
+
+static void both_ways(struct parts *p)
+{
+	memcpy(destination_at(p, 2) + DESTINATION_HOST, destination_at(p, 3) + DESTINATION_HOST, 4);
+}
+
+static void other_sum(struct parts *p)
+{
+	add_to(p->b[FORMAT_ROUTES] + ROUTE_WEIGHT, 1);
+}
+
+static void weightless_sum(struct parts *p)
+{
+	add_to(destination_at(p, 0) + DESTINATION_WEIGHT, 1);
+}
+
+static void alone_with_weight(struct parts *p)
+{
+	put_le32(destination_at(p, 4) + DESTINATION_WEIGHT, 7);
+	put_le32(p->b[FORMAT_ROUTES] + ROUTE_SIZE + ROUTE_WEIGHT, 7);
+}
+
+static void spare_destination(struct parts *p)
+{
+	insert(p, FORMAT_DESTINATIONS, p->n[FORMAT_DESTINATIONS], destination_at(p, 4),
+	       DESTINATION_SIZE, 1);
+}
+
+static void spare_subset(struct parts *p)
+{
+	insert(p, FORMAT_SUBSETS, p->n[FORMAT_SUBSETS], p->b[FORMAT_SUBSETS], SUBSET_SIZE, 1);
+}
+
+static void other_first_host(struct parts *p)
+{
+	put_le32(p->b[FORMAT_ROUTES] + ROUTE_FIRST_HOST, 2);
+}
+
+static void far_first_host(struct parts *p)
+{
+	put_le32(p->b[FORMAT_ROUTES] + ROUTE_FIRST_HOST, UINT32_MAX);
+}
+
+static void far_route(struct parts *p)
+{
+	put_le32(p->b[FORMAT_ROUTE_HOSTS] + p->n[FORMAT_ROUTE_HOSTS] - 4, 2);
+}
+
+static void route_host_order(struct parts *p)
+{
+	uint8_t *last = p->b[FORMAT_ROUTE_HOSTS] + p->n[FORMAT_ROUTE_HOSTS] - ROUTE_HOST_SIZE;
+
+	swap_words(last + ROUTE_HOST_ROUTE, last - ROUTE_HOST_SIZE + ROUTE_HOST_ROUTE);
+}
+
+static void gateway_order(struct parts *p)
+{
+	swap_words(p->b[FORMAT_GATEWAYS], p->b[FORMAT_GATEWAYS] + GATEWAY_SIZE);
+}
+
+static void other_via(struct parts *p)
+{
+	p->b[FORMAT_GATEWAYS][GATEWAY_VIA] = POLICY_VIA_PROXY_V2 + 1;
+}
+
+static void less_via(struct parts *p)
+{
+	p->b[FORMAT_GATEWAYS][GATEWAY_SIZE + GATEWAY_VIA] = POLICY_VIA_TLS;
+}
+
+static void no_endpoints(struct parts *p)
+{
+	uint8_t *gateway = p->b[FORMAT_GATEWAYS], *next = gateway + GATEWAY_SIZE;
+
+	put_le32(gateway + GATEWAY_ENDPOINTS + 4, 0);
+	put_le32(next + GATEWAY_ENDPOINTS, get_le32(gateway + GATEWAY_ENDPOINTS));
+	put_le32(next + GATEWAY_ENDPOINTS + 4, get_le32(next + GATEWAY_ENDPOINTS + 4) + 1);
+}
+
 static void lost_slot(struct parts *p)
 {
 	cut(p, FORMAT_HOSTS, p->n[FORMAT_HOSTS] - HOST_SIZE, HOST_SIZE);
@@ -297,6 +390,22 @@ static void test_crafted(void **state)
 		{lost_addresses, "ADDRESSES has no record where it begins"},
 		{lost_port, "section BY_PORT: record 8: not what the services say"},
 		{spare_port, "not what the services say of this port"},
+		{other_gateway, "section DESTINATIONS: record 2: leads to no gateway"},
+		{other_subset, "section DESTINATIONS: record 0: leads to no subset"},
+		{both_ways, "section DESTINATIONS: record 2: leads to no gateway"},
+		{other_sum, "has another sum of weights"},
+		{weightless_sum, "has another sum of weights"},
+		{alone_with_weight, "section DESTINATIONS: record 4: not a destination"},
+		{spare_destination, "section DESTINATIONS: record 5: belongs to nothing"},
+		{spare_subset, "section SUBSETS: record 2: belongs to nothing"},
+		{other_first_host, "section ROUTE"},
+		{far_first_host, "section ROUTES: record 0: has no hosts"},
+		{far_route, "section ROUTE_HOSTS: record 3: not the first of its route"},
+		{route_host_order, "section ROUTE_HOSTS: record 3: out of order"},
+		{gateway_order, "section GATEWAYS: record 1: out of order"},
+		{other_via, "section GATEWAYS: record 0: holds an unknown value"},
+		{less_via, "has other keys than its via needs"},
+		{no_endpoints, "section GATEWAYS: record 0: has no endpoints"},
 		{lost_slot, "the table has another size"},
 		{spare_name, "not the keys of the host table"},
 		{more_probes, "not the keys of the host table"},

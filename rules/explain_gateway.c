@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+/* What routes and gateways do with a connection. */
+#include "rules/explain.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "rules/gateway.h"
+
+#define LABEL EXPLAIN_LABEL
+
+/* Whether an address of a gateway is one that is never dialled. A gateway may be in private space. */
+static bool is_refused(const struct policy_endpoint *e)
+{
+	return e->name == NULL && addr_classify(&e->addr) == ADDR_REFUSED;
+}
+
+static void print_endpoints(const struct policy *p, struct policy_run run, uint16_t port)
+{
+	for (uint32_t i = 0; i < run.n; i++) {
+		struct policy_endpoint e;
+		char text[ADDR_PORT_TEXT];
+		uint16_t dialled;
+
+		policy_endpoint(p, run.first + i, &e);
+		dialled = e.port != 0 ? e.port : port;
+		printf("%s", i > 0 ? ", " : "");
+		if (e.name != NULL)
+			printf("%s:%u", e.name, dialled);
+		else
+			printf("%s", addr_port_format(&e.addr, dialled, text));
+		if (e.weight != 1)
+			printf(" weight %u", e.weight);
+		if (is_refused(&e))
+			printf(" (not dialled: %s)", addr_class_name(&e.addr));
+	}
+}
+
+static void print_destination(const struct policy *p, const struct policy_destination *d,
+			      uint16_t port, uint32_t sum)
+{
+	struct policy_gateway g;
+	struct policy_service s;
+	struct policy_port its;
+	int64_t service;
+
+	printf(LABEL, "to:");
+	if (d->host == NULL) {
+		policy_gateway(p, d->gateway, &g);
+		printf("gateway %s%s%s, via %s, at ", g.name, d->subset != NULL ? ", subset " : "",
+		       d->subset != NULL ? d->subset : "", policy_via_name(g.via));
+		print_endpoints(p, d->endpoints, port);
+	} else {
+		service = policy_destination_service(p, d, NULL, &its);
+		policy_service(p, (uint32_t)service, &s);
+		printf("%s:%u, as service %s has it", d->host, d->port, s.name);
+	}
+	printf("; weight %u of %u\n", d->weight, sum);
+}
+
+void explain_print_route(const struct policy *p, uint32_t route, uint16_t port)
+{
+	struct policy_destination d;
+	struct policy_gateway g;
+	struct policy_route r;
+
+	policy_route(p, route, &r);
+	printf(LABEL "%s\n", "route:", r.name);
+	for (uint32_t i = 0; i < r.destinations.n; i++) {
+		policy_destination(p, r.destinations.first + i, &d);
+		print_destination(p, &d, port, r.weight);
+	}
+	for (uint32_t i = 0; i < r.destinations.n; i++) {
+		policy_destination(p, r.destinations.first + i, &d);
+		if (d.host == NULL)
+			policy_gateway(p, d.gateway, &g);
+		printf(LABEL "outbound|%u|%s|%s\n", "cluster:",
+		       (unsigned)(d.host != NULL ? d.port : port),
+		       d.host == NULL && d.subset != NULL ? d.subset : "",
+		       d.host != NULL ? d.host : g.name);
+	}
+}
+
+bool explain_route_undialled(const struct policy *p, uint32_t route)
+{
+	struct policy_destination d;
+	struct policy_endpoint e;
+	struct policy_route r;
+
+	policy_route(p, route, &r);
+	for (uint32_t i = 0; i < r.destinations.n; i++) {
+		policy_destination(p, r.destinations.first + i, &d);
+		if (d.weight == 0)
+			continue;
+		if (d.host != NULL)
+			return false;
+		for (uint32_t k = 0; k < d.endpoints.n; k++) {
+			policy_endpoint(p, d.endpoints.first + k, &e);
+			if (!is_refused(&e))
+				return false;
+		}
+	}
+	return true;
+}
+
+/* The gateway's server on the port. */
+static bool find_server(const struct policy *p, const struct policy_gateway *g, uint16_t number,
+			struct policy_port *port)
+{
+	for (uint32_t i = 0; i < g->servers.n; i++) {
+		policy_port(p, g->servers.first + i, port);
+		if (port->number == number)
+			return true;
+	}
+	return false;
+}
+
+int explain_own_gateway(const struct policy *p, uint32_t gateway, const struct ask *a)
+{
+	struct policy_gateway g;
+	struct policy_port server = {.protocol = POLICY_PROTO_NONE};
+	const char *why = NULL;
+	int64_t route = -1;
+	bool http;
+
+	policy_gateway(p, gateway, &g);
+	if (!find_server(p, &g, a->port, &server))
+		why = "no server of the gateway has this port";
+	else if (a->name_len == 0)
+		why = "the client names no host";
+	else if (!policy_gateway_accepts(p, gateway, a->name, a->name_len))
+		why = "the gateway's hosts do not hold this host";
+	else if ((route = policy_find_route(p, a->name, a->name_len, a->port)) < 0)
+		why = "no route from the gateway has this host and port";
+	printf(LABEL "%s, port %u, at gateway %s\n", "asked:", a->name_len > 0 ? a->name : "no host",
+	       a->port, g.name);
+	printf(LABEL "%s\n" LABEL "%s\n", "verdict:", why == NULL ? "allowed" : "refused", "why:",
+	       why != NULL ? why : "the gateway accepts this host, and a route has it");
+	if (why == NULL) {
+		printf(LABEL "%s:%u\n", "server:", policy_protocol_name(server.protocol),
+		       server.number);
+		explain_print_route(p, (uint32_t)route, a->port);
+		return EX_OK;
+	}
+	http = policy_protocol_is_http(server.protocol);
+	printf(LABEL "%s\n", "client:",
+	       http ? "HTTP/1.1 404 Not Found" : "the connection is closed before a byte goes out");
+	return EXPLAIN_REFUSED;
+}
