@@ -270,6 +270,12 @@ static void other_subset(struct parts *p)
 	put_le32(destination_at(p, 0) + DESTINATION_SUBSET, 3);
 }
 
+/* A subset, but of another gateway. */
+static void others_subset(struct parts *p)
+{
+	put_le32(destination_at(p, 0) + DESTINATION_GATEWAY, 1);
+}
+
 static void both_ways(struct parts *p)
 {
 	memcpy(destination_at(p, 2) + DESTINATION_HOST, destination_at(p, 3) + DESTINATION_HOST, 4);
@@ -392,6 +398,7 @@ static void test_crafted(void **state)
 		{spare_port, "not what the services say of this port"},
 		{other_gateway, "section DESTINATIONS: record 2: leads to no gateway"},
 		{other_subset, "section DESTINATIONS: record 0: leads to no subset"},
+		{others_subset, "section DESTINATIONS: record 0: leads to no subset"},
 		{both_ways, "section DESTINATIONS: record 2: leads to no gateway"},
 		{other_sum, "has another sum of weights"},
 		{weightless_sum, "has another sum of weights"},
