@@ -104,47 +104,42 @@ bool explain_route_undialled(const struct policy *p, uint32_t route)
 	return true;
 }
 
-/* The gateway's server on the port. */
-static bool find_server(const struct policy *p, const struct policy_gateway *g, uint16_t number,
-			struct policy_port *port)
+/* How a client would have to speak to the server. */
+static enum route_seen spoken(enum policy_protocol server)
 {
-	for (uint32_t i = 0; i < g->servers.n; i++) {
-		policy_port(p, g->servers.first + i, port);
-		if (port->number == number)
-			return true;
-	}
-	return false;
+	return policy_protocol_is_http(server)  ? ROUTE_SEEN_HTTP
+	       : policy_protocol_is_tls(server) ? ROUTE_SEEN_TLS
+						: ROUTE_SEEN_NOTHING;
 }
 
 int explain_own_gateway(const struct policy *p, uint32_t gateway, const struct ask *a)
 {
-	struct policy_gateway g;
 	struct policy_port server = {.protocol = POLICY_PROTO_NONE};
-	const char *why = NULL;
-	int64_t route = -1;
-	bool http;
+	struct route_query q = { .src = a->client, .port = a->port, .seen = a->seen,
+				 .name = a->name_len > 0 ? a->name : NULL, .name_len = a->name_len };
+	struct policy_gateway g;
+	struct route r;
+	bool http, known = policy_gateway_server(p, gateway, a->port, &server);
 
 	policy_gateway(p, gateway, &g);
-	if (!find_server(p, &g, a->port, &server))
-		why = "no server of the gateway has this port";
-	else if (a->name_len == 0)
-		why = "the client names no host";
-	else if (!policy_gateway_accepts(p, gateway, a->name, a->name_len))
-		why = "the gateway's hosts do not hold this host";
-	else if ((route = policy_find_route(p, a->name, a->name_len, a->port)) < 0)
-		why = "no route from the gateway has this host and port";
+	http = policy_protocol_is_http(server.protocol);
+	if (q.seen == ROUTE_SEEN_NOTHING && known)
+		q.seen = spoken(server.protocol);
+	route_find_gateway(p, gateway, &q, &r);
 	printf(LABEL "%s, port %u, at gateway %s\n", "asked:", a->name_len > 0 ? a->name : "no host",
 	       a->port, g.name);
-	printf(LABEL "%s\n" LABEL "%s\n", "verdict:", why == NULL ? "allowed" : "refused", "why:",
-	       why != NULL ? why : "the gateway accepts this host, and a route has it");
-	if (why == NULL) {
+	printf(LABEL "%s\n" LABEL "%s\n", "verdict:", r.routed ? "allowed" : "refused", "why:",
+	       r.reason == ROUTE_WHY_NO_NAME ? "the client names no host"
+					     : route_reason_text(r.reason));
+	if (r.routed) {
 		printf(LABEL "%s:%u\n", "server:", policy_protocol_name(server.protocol),
 		       server.number);
-		explain_print_route(p, (uint32_t)route, a->port);
+		explain_print_route(p, r.route, a->port);
 		return EX_OK;
 	}
-	http = policy_protocol_is_http(server.protocol);
 	printf(LABEL "%s\n", "client:",
-	       http ? "HTTP/1.1 404 Not Found" : "the connection is closed before a byte goes out");
+	       http && q.seen == ROUTE_SEEN_HTTP
+		       ? "HTTP/1.1 404 Not Found"
+		       : "the connection is closed before a byte goes out");
 	return EXPLAIN_REFUSED;
 }

@@ -53,6 +53,17 @@ int64_t policy_own_gateway(const struct policy *p)
 	return -1;
 }
 
+struct policy_run policy_own_servers(const struct policy *p)
+{
+	int64_t own = policy_own_gateway(p);
+	struct policy_gateway g;
+
+	if (own < 0)
+		return (struct policy_run){0, 0};
+	policy_gateway(p, (uint32_t)own, &g);
+	return g.servers;
+}
+
 /* As memcmp of a key that ends with a NUL and one of so many bytes, the shorter first. */
 static int compare(const char *key, const char *b, size_t len)
 {
@@ -87,6 +98,20 @@ bool policy_gateway_accepts(const struct policy *p, uint32_t i, const char *name
 			else
 				high = middle;
 		}
+	}
+	return false;
+}
+
+bool policy_gateway_server(const struct policy *p, uint32_t i, uint16_t number,
+			   struct policy_port *server)
+{
+	struct policy_gateway g;
+
+	policy_gateway(p, i, &g);
+	for (uint32_t k = 0; k < g.servers.n; k++) {
+		policy_port(p, g.servers.first + k, server);
+		if (server->number == number)
+			return true;
 	}
 	return false;
 }
@@ -194,6 +219,14 @@ int64_t policy_find_route(const struct policy *p, const char *key, size_t len, u
 				return route;
 		}
 	}
+	return -1;
+}
+
+int64_t policy_find_port_route(const struct policy *p, uint16_t port)
+{
+	for (uint32_t i = 0; i < p->n[FORMAT_ROUTES]; i++)
+		if (get_le16(record(p, FORMAT_ROUTES, i, ROUTE_SIZE) + ROUTE_PORT) == port)
+			return i;
 	return -1;
 }
 

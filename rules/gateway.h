@@ -33,8 +33,13 @@ struct policy_gateway {
 void policy_gateway(const struct policy *p, uint32_t i, struct policy_gateway *g);
 /* The gateway that the policy's node is; -1: it is none. */
 int64_t policy_own_gateway(const struct policy *p);
+/* policy_port(): what the node listens on as a gateway; empty: it is none. */
+struct policy_run policy_own_servers(const struct policy *p);
 /* Whether the gateway's hosts hold a canonical name. */
 bool policy_gateway_accepts(const struct policy *p, uint32_t i, const char *name, size_t len);
+/* Its server on a port. False: none listens there. */
+bool policy_gateway_server(const struct policy *p, uint32_t i, uint16_t number,
+			   struct policy_port *server);
 
 struct policy_subset { const char *name; struct policy_run endpoints; };
 void policy_subset(const struct policy *p, uint32_t i, struct policy_subset *s);
@@ -69,6 +74,8 @@ int64_t policy_destination_service(const struct policy *p, const struct policy_d
  * the most specific of the routes' keys that match. -1: no route has it.
  */
 int64_t policy_find_route(const struct policy *p, const char *key, size_t len, uint16_t port);
+/* The first route that is for this port, not for any, whatever its hosts. -1: none is. */
+int64_t policy_find_port_route(const struct policy *p, uint16_t port);
 
 const char *policy_via_name(enum policy_via v);
 

@@ -257,6 +257,7 @@ static const struct {
 	[ROUTE_WHY_NAME] = {"name", "a service lists this host"},
 	[ROUTE_WHY_ADDRESS] = {"address", "a service lists this address"},
 	[ROUTE_WHY_PORT] = {"port", "a service takes the whole port"},
+	[ROUTE_WHY_ROUTE] = {"route", "the gateway accepts this host, and a route has it"},
 	[ROUTE_WHY_ALLOW_ANY] = {"allow-any", "outbound = allow-any"},
 	[ROUTE_WHY_AUDIT] = {"audit", "enforcement = audit lets it through"},
 	[ROUTE_WHY_UNLISTED] = {"unlisted", "no service lists this host"},
@@ -269,6 +270,9 @@ static const struct {
 	[ROUTE_WHY_OTHER_CLIENT] = {"other-client", "listed, but for other clients"},
 	[ROUTE_WHY_ECH] = {"ech", "the service does not take encrypted_client_hello"},
 	[ROUTE_WHY_ALPN] = {"alpn", "the service does not take what ALPN offers"},
+	[ROUTE_WHY_NO_SERVER] = {"no-server", "no server of the gateway has this port and protocol"},
+	[ROUTE_WHY_NO_HOST] = {"no-host", "the gateway's hosts do not hold this host"},
+	[ROUTE_WHY_NO_ROUTE] = {"no-route", "no route from the gateway has this host and port"},
 };
 
 const char *route_reason_text(enum route_reason r)

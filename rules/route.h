@@ -55,6 +55,7 @@ enum route_verdict {
 	ROUTE_DENY = 0,
 	ROUTE_SNIFF,       /* ask again with what was seen; only after ROUTE_SEEN_NOTHING */
 	ROUTE_SERVICE,     /* r->service, r->port */
+	ROUTE_ALONG,       /* by r->route alone: what a gateway was asked for */
 	ROUTE_PASSTHROUGH, /* to the original destination */
 };
 
@@ -63,6 +64,7 @@ enum route_reason {
 	ROUTE_WHY_NAME,          /* allowed: a service lists the name */
 	ROUTE_WHY_ADDRESS,       /* allowed: a service lists the address */
 	ROUTE_WHY_PORT,          /* allowed: a service takes the whole port */
+	ROUTE_WHY_ROUTE,         /* allowed: the gateway accepts it, and a route has it */
 	ROUTE_WHY_ALLOW_ANY,     /* allowed: outbound = allow-any */
 	ROUTE_WHY_AUDIT,         /* let through: enforcement = audit; would be refused */
 	ROUTE_WHY_UNLISTED,      /* denied: no service lists the name */
@@ -73,6 +75,9 @@ enum route_reason {
 	ROUTE_WHY_OTHER_CLIENT,  /* denied: what was asked for is listed, for other clients */
 	ROUTE_WHY_ECH,           /* denied: r->service does not take encrypted_client_hello */
 	ROUTE_WHY_ALPN,          /* denied: r->service does not take a protocol that ALPN offers */
+	ROUTE_WHY_NO_SERVER,     /* denied: the gateway listens for something else there */
+	ROUTE_WHY_NO_HOST,       /* denied: the gateway's hosts do not hold the name */
+	ROUTE_WHY_NO_ROUTE,      /* denied: no route from the gateway has the name and port */
 	ROUTE_REASONS,
 };
 
@@ -81,7 +86,7 @@ struct route {
 	enum route_reason reason;
 	uint32_t service;        /* with ROUTE_SERVICE, and the service that refuses a ClientHello */
 	struct policy_port port; /* with ROUTE_SERVICE */
-	bool routed;             /* with ROUTE_SERVICE and ROUTE_PASSTHROUGH: it goes by route */
+	bool routed;             /* it goes by route; never when denied */
 	uint32_t route;          /* with routed: policy_route() */
 	const uint8_t *key;      /* the host pattern that matched {length, bytes}, or NULL */
 	enum route_reason denied;/* with ROUTE_WHY_AUDIT: what it would have been denied for; also
@@ -89,6 +94,14 @@ struct route {
 };
 
 void route_find(const struct policy *p, const struct route_query *q, struct route *r);
+/*
+ * The same for what was asked of a gateway (policy_own_gateway()), whose server has q->port: what
+ * its hosts hold and one of its routes has goes on by that route. A name is what an HTTP server has
+ * by Host and a TLS server by SNI, and nothing else is taken there; a server of a TCP kind sniffs
+ * nothing, and the first route that is for its port has it all.
+ */
+void route_find_gateway(const struct policy *p, uint32_t gateway, const struct route_query *q,
+			struct route *r);
 const char *route_reason_text(enum route_reason r); /* "no service lists this host", ... */
 const char *route_reason_code(enum route_reason r); /* "unlisted", ...: for logs and metrics */
 

@@ -22,7 +22,7 @@ static int destination(struct worker *w, struct conn *c, int family)
 	socklen_t len = sizeof(ss);
 	int r;
 
-	if (w->config->transparent)
+	if (w->config->transparent || c->at_gateway)
 		r = getsockname(c->fd, (struct sockaddr *)&ss, &len);
 	else if (family == AF_INET)
 		r = getsockopt(c->fd, SOL_IP, SO_ORIGINAL_DST, &ss, &len);
@@ -75,7 +75,7 @@ static struct conn *admit(struct worker *w, int fd, const struct sockaddr_storag
 	c->start_ms = w->loop.now_ms;
 	c->state = CONN_SNIFF;
 	c->io = IO_WRITE;
-	c->up = c->dial = c->exchange = c->service = c->key = c->name = NONE;
+	c->up = c->dial = c->exchange = c->service = c->destination = c->key = c->name = NONE;
 	c->flow[UPWARD].buf = c->flow[DOWNWARD].buf = NONE;
 	c->src = src;
 	c->sport = sport;
@@ -94,11 +94,17 @@ static void begin(struct worker *w, struct conn *c, int family)
 		conn_block(w, c, "loop");
 		return;
 	}
+	/* What a gateway's policy lists is for its clients, not for processes beside it. */
+	if (!c->at_gateway && conn_gateway(w, c) >= 0) {
+		conn_block(w, c, "gateway-node");
+		return;
+	}
 	if (loop_add(&w->loop, c->fd, EPOLLIN | EPOLLRDHUP | EPOLLET, conn_data(w, c)) < 0) {
 		conn_close(w, c, true);
 		return;
 	}
-	if (c->dport == STUB_PORT && w->policies[c->policy].shared->dns_capture) {
+	if (c->dport == STUB_PORT && !c->at_gateway &&
+	    w->policies[c->policy].shared->dns_capture) {
 		stub_tcp_begin(w, c);
 		return;
 	}
@@ -106,7 +112,7 @@ static void begin(struct worker *w, struct conn *c, int family)
 		.src = c->src, .dst = c->dst, .port = c->dport, .seen = ROUTE_SEEN_NOTHING,
 	};
 	struct route r;
-	route_find(conn_policy(w, c), &q, &r);
+	conn_find_route(w, c, &q, &r);
 	if (r.verdict == ROUTE_SNIFF)
 		timer_set(&w->loop, &c->timer, w->config->sniff_ms);
 	else
@@ -141,7 +147,7 @@ static bool refuse_without_fd(struct worker *w, int listener)
 /* Instead of turning round for ever over listeners that stay ready. */
 static void pause_listeners(struct worker *w)
 {
-	for (int i = 0; i < 2; i++)
+	for (unsigned i = 0; i < w->n_listeners; i++)
 		if (w->listeners[i] >= 0)
 			loop_remove(&w->loop, w->listeners[i]);
 	w->resume_ms = w->loop.now_ms + PAUSE_MS;
@@ -150,10 +156,10 @@ static void pause_listeners(struct worker *w)
 void conn_resume(struct worker *w)
 {
 	w->resume_ms = 0;
-	for (int i = 0; i < 2; i++)
+	for (unsigned i = 0; i < w->n_listeners; i++)
 		if (w->listeners[i] >= 0 &&
 		    loop_add(&w->loop, w->listeners[i], EPOLLIN,
-		             loop_data(EVENT_LISTEN, 0, (uint32_t)i)) < 0 && errno != EEXIST)
+		             loop_data(EVENT_LISTEN, 0, i)) < 0 && errno != EEXIST)
 			w->resume_ms = w->loop.now_ms + PAUSE_MS;
 }
 
@@ -191,7 +197,9 @@ void conn_accept(struct worker *w, int listener)
 			return;
 		}
 		struct conn *c = admit(w, fd, &peer);
-		if (c)
-			begin(w, c, peer.ss_family);
+		if (!c)
+			continue;
+		c->at_gateway = listener >= WORKER_CAPTURE;
+		begin(w, c, peer.ss_family);
 	}
 }

@@ -44,8 +44,9 @@ struct access_record {
 	uint16_t up_port, up_local_port, down_local_port, down_remote_port;
 	struct access_text sni;
 	const char *route_name;  /* "block_all", "allow_any", "audit", "default" */
-	const char *cluster;     /* "BlackHoleCluster" or the like; NULL: outbound|PORT||HOST */
+	const char *cluster;     /* "BlackHoleCluster" or the like; NULL: outbound|PORT|SUBSET|HOST */
 	struct access_text cluster_host; /* HOST; len 0 with cluster NULL and no wildcard: "-" */
+	const char *cluster_subset; /* NULL: none */
 	bool cluster_wildcard;   /* "*" stands before cluster_host */
 	uint16_t cluster_port;
 };

@@ -17,7 +17,7 @@
  * (480); six words of ours; four addresses; five numbers of at most 20 digits, the status and the
  * time; and 8 bytes of scratch behind the end. A test formats the longest line of all.
  */
-#define FIXED_MAX (480u + 6 * (WORD_CUT + ELLIPSIS) + 4 * ADDR_PORT_TEXT + 5 * 20 + 10 + 32 + 8)
+#define FIXED_MAX (480u + 7 * (WORD_CUT + ELLIPSIS) + 4 * ADDR_PORT_TEXT + 5 * 20 + 10 + 32 + 8)
 #define TEXTS     8u
 
 _Static_assert(FIXED_MAX + TEXTS * (TEXT_CUT2 + ELLIPSIS) <= ACCESS_LINE_MAX,
@@ -230,7 +230,10 @@ static char *put_cluster(char *at, const struct access_record *r, enum escape ho
 		return put_escaped(at, r->cluster, strlen(r->cluster), how, WORD_CUT);
 	at = put_literal(at, "outbound|");
 	at = put_u32(at, r->cluster_port);
-	at = put_literal(at, "||");
+	*at++ = '|';
+	if (r->cluster_subset)
+		at = put_escaped(at, r->cluster_subset, strlen(r->cluster_subset), how, WORD_CUT);
+	*at++ = '|';
 	if (r->cluster_wildcard)
 		*at++ = '*';
 	return put_escaped(at, r->cluster_host.s, r->cluster_host.len, how, cut);

@@ -69,9 +69,9 @@ void conn_close(struct worker *w, struct conn *c, bool reset)
 void conn_block(struct worker *w, struct conn *c, const char *why)
 {
 	worker_count(w, STAT_CX_BLOCKED, 1);
-	c->service = NONE;
+	c->service = c->destination = NONE;
 	c->flags &= (uint8_t)~CONN_PASSTHROUGH;
-	conn_log(w, c, FLAG_UH, NULL, why);
+	conn_log(w, c, c->at_gateway ? FLAG_NR : FLAG_UH, NULL, why);
 	conn_close(w, c, true);
 }
 
@@ -178,32 +178,23 @@ void conn_want_again(struct worker *w, struct conn *c)
 
 /* Deciding. Each of these may end c. */
 
-static void apply(struct worker *w, struct conn *c, const struct route *r)
+void conn_tunnel(struct worker *w, struct conn *c, struct route *r, const char *name, size_t len)
 {
+	bool taken = conn_take_route(w, c, r);
+
 	stat_add(&w->stats.reason[r->reason], 1);
-	c->service = r->verdict == ROUTE_SERVICE ? r->service : NONE;
-	c->key = r->key && r->verdict == ROUTE_SERVICE
-	         ? (uint32_t)(r->key - conn_policy(w, c)->at[FORMAT_NAMES]) : NONE;
-	if (r->verdict == ROUTE_PASSTHROUGH)
-		c->flags |= CONN_PASSTHROUGH;
 	if (r->reason == ROUTE_WHY_AUDIT) {
 		c->flags |= CONN_AUDITED;
 		worker_count(w, STAT_AUDITED, 1);
 	}
-}
-
-void conn_tunnel(struct worker *w, struct conn *c, const struct route *r, const char *name,
-                 size_t len)
-{
-	apply(w, c, r);
 	conn_set_name(w, c, name, len);
-	if (r->verdict != ROUTE_SERVICE && r->verdict != ROUTE_PASSTHROUGH) {
+	if (!taken || r->verdict < ROUTE_SERVICE) {
 		conn_block(w, c, route_reason_code(r->reason));
 		return;
 	}
 	uint32_t generation = c->generation;
 	c->state = CONN_DIAL;
-	dial_start(w, c, r->verdict == ROUTE_SERVICE ? &r->port : NULL, name, len, false);
+	dial_start(w, c, &r->port, name, len, false);
 	if (c->generation == generation && c->state == CONN_DIAL)
 		flow_shrink(w, &c->flow[UPWARD]);
 }
@@ -222,7 +213,7 @@ static void decide(struct worker *w, struct conn *c, enum route_seen seen,
 		q.alpn_len = hello->alpn_len;
 		q.ech = hello->ech;
 	}
-	route_find(conn_policy(w, c), &q, &r);
+	conn_find_route(w, c, &q, &r);
 	conn_tunnel(w, c, &r, q.name, q.name_len);
 }
 
@@ -250,14 +241,15 @@ static void decide_tls(struct worker *w, struct conn *c, const uint8_t *buf, siz
 static void decide_http(struct worker *w, struct conn *c)
 {
 	const struct policy *p = conn_policy(w, c);
+	struct route_query q = {
+		.src = c->src, .dst = c->dst, .port = c->dport, .seen = ROUTE_SEEN_HTTP,
+	};
+	struct route r;
 
-	if (!(policy_find_port(p, c->dport).flags & (POLICY_PORT_HTTP | POLICY_PORT_AUTO))) {
-		struct route_query q = {
-			.src = c->src, .dst = c->dst, .port = c->dport, .seen = ROUTE_SEEN_HTTP,
-		};
-		struct route r;
-		route_find(p, &q, &r);
-		if (r.verdict == ROUTE_SERVICE) {
+	if (c->at_gateway ||
+	    !(policy_find_port(p, c->dport).flags & (POLICY_PORT_HTTP | POLICY_PORT_AUTO))) {
+		conn_find_route(w, c, &q, &r);
+		if (r.verdict == ROUTE_SERVICE || r.reason == ROUTE_WHY_NO_SERVER) {
 			conn_tunnel(w, c, &r, NULL, 0);
 			return;
 		}

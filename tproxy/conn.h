@@ -25,9 +25,20 @@ void conn_end(struct worker *w, struct conn *c);
 /* Draining: idle ones end now. */
 void conn_drain(struct worker *w, struct conn *c);
 
+/*
+ * conn_route.c: what is captured is decided by the services, what is asked of a gateway by its hosts
+ * and routes.
+ */
+void conn_find_route(const struct worker *w, const struct conn *c, const struct route_query *q,
+                     struct route *r);
+/*
+ * Takes over what was let through: service and key, and of a route one destination, drawn by
+ * weight, whose host is then the service. False: no destination is for this client, and r is denied.
+ */
+bool conn_take_route(struct worker *w, struct conn *c, struct route *r);
+
 /* accept.c calls these; each may end c. conn_tunnel() carries out a verdict. */
-void conn_tunnel(struct worker *w, struct conn *c, const struct route *r, const char *name,
-                 size_t len);
+void conn_tunnel(struct worker *w, struct conn *c, struct route *r, const char *name, size_t len);
 /* Refused before any upstream byte: the log says so, with the name asked for and why. Ends c. */
 void conn_block(struct worker *w, struct conn *c, const char *why);
 uint64_t conn_data(struct worker *w, const struct conn *c); /* what its events carry */

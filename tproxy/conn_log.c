@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "rules/gateway.h"
 #include "tproxy/conn.h"
 #include "tproxy/exchange.h"
 
@@ -61,11 +62,38 @@ static void describe_upstream(struct worker *w, const struct conn *c, struct acc
 		r->up_local_port = 0;
 }
 
+static struct access_text text(const char *s)
+{
+	return (struct access_text){ s, s ? strlen(s) : 0 };
+}
+
+static void describe_destination(const struct policy *p, const struct conn *c,
+                                 struct access_record *r)
+{
+	struct policy_destination d;
+	struct policy_gateway g;
+
+	policy_destination(p, c->destination, &d);
+	r->cluster_port = d.host ? d.port : c->dport;
+	r->cluster_host = text(d.host);
+	if (d.host)
+		return;
+	policy_gateway(p, d.gateway, &g);
+	r->cluster_host = text(g.name);
+	r->cluster_subset = d.subset;
+}
+
 static void describe_cluster(struct worker *w, const struct conn *c, struct access_record *r)
 {
 	const struct policy *p = conn_policy(w, c);
 	struct policy_service s;
 
+	if (c->destination != NONE) {
+		describe_destination(p, c, r);
+		return;
+	}
+	if (c->service == NONE && c->at_gateway)
+		return;
 	if (c->service == NONE) {
 		r->cluster = c->flags & CONN_PASSTHROUGH ? "PassthroughCluster"
 		             : "BlackHoleCluster";

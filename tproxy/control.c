@@ -13,6 +13,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "rules/gateway.h"
 #include "tproxy/clock.h"
 #include "tproxy/log.h"
 
@@ -41,17 +42,31 @@ int control_open(struct control *c)
 
 /* ---- reloading ---- */
 
+static bool same_servers(const struct policy *a, const struct policy *b)
+{
+	struct policy_run of_a = policy_own_servers(a), of_b = policy_own_servers(b);
+	struct policy_port port_a, port_b;
+
+	for (uint32_t i = 0; i < of_a.n && of_a.n == of_b.n; i++) {
+		policy_port(a, of_a.first + i, &port_a);
+		policy_port(b, of_b.first + i, &port_b);
+		if (port_a.number != port_b.number)
+			return false;
+	}
+	return of_a.n == of_b.n;
+}
+
 /* What a running proxy cannot follow. NULL: nothing. */
 static const char *obstacle(const struct control *c, const struct policy *next)
 {
 	struct policy_capture old, new;
 
-	if (!policy_is_direct(next))
-		return CONTROL_NOT_DIRECT;
 	policy_capture(c->policy, &old);
 	policy_capture(next, &new);
 	if (old.method != new.method)
 		return "method changed: restart needed";
+	if (!same_servers(c->policy, next))
+		return "what the node listens on as a gateway changed: restart needed";
 	if (next->sequence < c->policy->sequence)
 		return "its sequence is lower than that of the policy in use";
 	return NULL;
@@ -107,7 +122,7 @@ static bool load(struct control *c, char *text, size_t size)
 		snprintf(text, size, "%s", strerror(errno));
 		return false;
 	}
-	if (policy_open_direct(next, c->options.policy, &e) < 0) {
+	if (policy_open(next, c->options.policy, &e) < 0) {
 		snprintf(text, size, "%s: %s", c->options.policy, e.text);
 	} else {
 		if (use_policy(c, next, text, size))

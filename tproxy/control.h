@@ -16,9 +16,6 @@
 #include "tproxy/option.h"
 #include "tproxy/worker.h"
 
-/* Why a policy that has gateways or routes is not loaded: what it routes must never go direct. */
-#define CONTROL_NOT_DIRECT "it has gateways or routes, which this version cannot do"
-
 enum control_state { CONTROL_START = 0, CONTROL_RUN, CONTROL_DRAIN };
 
 struct control {

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "rules/gateway.h"
 #include "tproxy/conn.h"
 #include "tproxy/exchange.h"
 #include "tproxy/relay.h"
@@ -63,10 +64,23 @@ bool dial_allowed(const struct addr *a, bool allow_private)
 	return class == ADDR_PUBLIC || (class == ADDR_PRIVATE && allow_private);
 }
 
+/* Whether it goes to a gateway, which is d then; else to a service. */
+static bool to_gateway(const struct worker *w, const struct conn *c, struct policy_destination *d)
+{
+	if (c->destination == NONE)
+		return false;
+	policy_destination(conn_policy(w, c), c->destination, d);
+	return !d->host;
+}
+
+/* Gateways may be anywhere in the plant; who they are the policy says. */
 static bool private_allowed(struct worker *w, const struct conn *c)
 {
+	struct policy_destination gateway;
 	struct policy_service s;
 
+	if (to_gateway(w, c, &gateway))
+		return true;
 	if (c->service == NONE)
 		return c->flags & CONN_PASSTHROUGH;
 	policy_service(conn_policy(w, c), c->service, &s);
@@ -93,32 +107,55 @@ static bool candidate_allowed(struct worker *w, const struct conn *c, struct dia
 	return false;
 }
 
+/* Of the gateway or service; empty: it goes by name, or to where the client wanted. */
+static struct policy_run endpoints(const struct worker *w, const struct conn *c)
+{
+	struct policy_destination gateway;
+	struct policy_service s;
+
+	if (to_gateway(w, c, &gateway))
+		return gateway.endpoints;
+	if (c->service == NONE)
+		return (struct policy_run){ 0, 0 };
+	policy_service(conn_policy(w, c), c->service, &s);
+	return s.endpoints;
+}
+
+static bool in_turn(const struct worker *w, const struct conn *c)
+{
+	struct policy_service s;
+
+	if (c->service == NONE)
+		return false;
+	policy_service(conn_policy(w, c), c->service, &s);
+	return s.resolution == POLICY_DNS_ROUND_ROBIN;
+}
+
 /* The first endpoint is drawn by weight, the others follow in their order. */
 static void draw_endpoints(struct worker *w, struct conn *c, struct dial *d)
 {
 	const struct policy *p = conn_policy(w, c);
-	struct policy_service s;
+	struct policy_run run = endpoints(w, c);
 	struct policy_endpoint e;
 	uint64_t total = 0;
 
-	policy_service(p, c->service, &s);
-	for (uint32_t i = 0; i < s.endpoints.n; i++) {
-		policy_endpoint(p, s.endpoints.first + i, &e);
+	for (uint32_t i = 0; i < run.n; i++) {
+		policy_endpoint(p, run.first + i, &e);
 		total += e.weight;
 	}
 	if (!total)
 		return;
 	uint64_t draw = ((uint64_t)worker_random(w) << 32 | worker_random(w)) % total;
 	uint32_t first = 0;
-	for (; first < s.endpoints.n - 1; first++) {
-		policy_endpoint(p, s.endpoints.first + first, &e);
+	for (; first < run.n - 1; first++) {
+		policy_endpoint(p, run.first + first, &e);
 		if (draw < e.weight)
 			break;
 		draw -= e.weight;
 	}
-	for (uint32_t i = 0; i < s.endpoints.n && d->n_order < DIAL_MAX; i++) {
-		uint32_t at = (first + i) % s.endpoints.n;
-		policy_endpoint(p, s.endpoints.first + at, &e);
+	for (uint32_t i = 0; i < run.n && d->n_order < DIAL_MAX; i++) {
+		uint32_t at = (first + i) % run.n;
+		policy_endpoint(p, run.first + at, &e);
 		/* Weight 0 takes no share, as a fallback neither. */
 		if (e.weight)
 			d->order[d->n_order++] = (uint16_t)at;
@@ -128,11 +165,9 @@ static void draw_endpoints(struct worker *w, struct conn *c, struct dial *d)
 static void add_answer(struct worker *w, const struct conn *c, struct dial *d,
                        const struct resolve_answer *a, uint16_t port)
 {
-	struct policy_service s;
 	uint32_t turn = 0;
 
-	policy_service(conn_policy(w, c), c->service, &s);
-	if (a->n > 1 && s.resolution != POLICY_DNS_ROUND_ROBIN)
+	if (a->n > 1 && !in_turn(w, c))
 		turn = worker_random(w);
 	/*
 	 * Families alternate in the answer; each starts at a place of its own, so that load spreads
@@ -204,27 +239,32 @@ static int more(struct worker *w, struct conn *c, struct dial *d, const struct p
                 const char *name, size_t len)
 {
 	const struct policy *p = conn_policy(w, c);
+	struct policy_destination to = { .host = NULL };
 	struct policy_service s;
 
 	if (d->used < d->n_order) {
 		struct policy_endpoint e;
-		policy_service(p, c->service, &s);
-		policy_endpoint(p, s.endpoints.first + d->order[d->used++], &e);
-		uint16_t to = e.port ? e.port : d->target;
+		policy_endpoint(p, endpoints(w, c).first + d->order[d->used++], &e);
+		uint16_t at = e.port ? e.port : d->target;
 		if (e.name)
-			return ask(w, c, d, e.name, strlen(e.name), to);
-		add(d, &e.addr, to);
+			return ask(w, c, d, e.name, strlen(e.name), at);
+		add(d, &e.addr, at);
 		return 1;
 	}
-	if (d->asked)
+	if (d->asked || to_gateway(w, c, &to))
 		return -1;
 	d->asked = true;
 	if (c->service == NONE) {
+		if (!(c->flags & CONN_PASSTHROUGH))
+			return -1;
 		add(d, &c->dst, c->dport);
 		return 1;
 	}
 	policy_service(p, c->service, &s);
 	if (s.resolution == POLICY_NONE) {
+		/* The destination that a gateway's client chose is the gateway. */
+		if (c->at_gateway)
+			return -1;
 		add_original(w, c, d, &s);
 		return 1;
 	}
@@ -232,7 +272,10 @@ static int more(struct worker *w, struct conn *c, struct dial *d, const struct p
 	 * Only a name that the policy lists is looked up: a service found by address or port goes
 	 * by its own.
 	 */
-	if (c->key == NONE && s.first_host && s.first_host[0] && s.first_host[1] != '.') {
+	if (to.host) {
+		name = to.host;
+		len = strlen(name);
+	} else if (c->key == NONE && s.first_host && s.first_host[0] && s.first_host[1] != '.') {
 		name = (const char *)s.first_host + 1;
 		len = s.first_host[0];
 	} else if (c->key == NONE) {
@@ -330,6 +373,9 @@ static void set_timer(struct worker *w, struct conn *c, struct dial *d, bool rac
 /* Nothing is left to try, or the deadline passed. */
 static void give_up(struct worker *w, struct conn *c, struct dial *d)
 {
+	struct policy_destination gateway;
+	bool lost = to_gateway(w, c, &gateway) && d->fail == FLAG_UF;
+
 	if (!d->dialled && d->refused)
 		fail(w, c, FLAG_UH, "address_refused");
 	else if (d->fail == FLAG_DF)
@@ -339,7 +385,8 @@ static void give_up(struct worker *w, struct conn *c, struct dial *d)
 	else if (!d->dialled)
 		fail(w, c, FLAG_UH, "no_healthy_upstream");
 	else
-		fail(w, c, FLAG_UF, errno_reason(d->last_errno));
+		/* Not one of the gateway's endpoints is there, and nothing goes round it. */
+		fail(w, c, lost ? FLAG_UH : FLAG_UF, errno_reason(d->last_errno));
 }
 
 /* Starts attempts until one is under way, connected, or nothing is left. */
@@ -380,14 +427,15 @@ void dial_start(struct worker *w, struct conn *c, const struct policy_port *port
 		conn_dial_failed(w, c, FLAG_UO, "overflow");
 		return;
 	}
+	struct policy_destination gateway;
 	struct dial *d = dial_of(w, c);
 	memset(d, 0, sizeof(*d));
 	d->ups[0] = d->ups[1] = NONE;
 	d->pooled = pooled;
-	d->target = c->service == NONE || !port ? c->dport : port->target;
+	d->target = c->service == NONE || !port || to_gateway(w, c, &gateway) ? c->dport
+	            : port->target;
 	d->deadline_ms = w->loop.now_ms + w->config->connect_ms;
-	if (c->service != NONE)
-		draw_endpoints(w, c, d);
+	draw_endpoints(w, c, d);
 	proceed(w, c, port, name, len);
 }
 

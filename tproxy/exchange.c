@@ -52,6 +52,7 @@ static void log_exchange(struct worker *w, struct conn *c, struct exchange *x,
 		r.cluster = NULL;
 		r.cluster_host.len = 0;
 		r.cluster_wildcard = false;
+		r.cluster_subset = NULL;
 		r.up_port = r.up_local_port = 0;
 	}
 	conn_finish_record(w, &r);
@@ -190,7 +191,7 @@ static void next(struct worker *w, struct conn *c, struct exchange *x)
 		exchange_free(w, c);
 		timer_set(&w->loop, &c->timer, w->config->keepalive_ms);
 	}
-	c->service = c->key = NONE;
+	c->service = c->destination = c->key = NONE;
 	c->flags &= (uint8_t)~(CONN_PASSTHROUGH | CONN_AUDITED);
 	io_arm(w, c->fd, &c->io, conn_data(w, c));
 	if (rest || (c->io & IO_READ))
@@ -212,7 +213,8 @@ void exchange_answer(struct worker *w, struct conn *c, struct exchange *x, int s
 	size_t n = http_direct_response(status, !keep, now, head, sizeof(head));
 
 	x->status = (uint16_t)status;
-	x->direct = c->service == NONE && !(c->flags & CONN_PASSTHROUGH);
+	x->direct = c->service == NONE && c->destination == NONE &&
+	            !(c->flags & CONN_PASSTHROUGH);
 	x->close_client = !keep;
 	log_exchange(w, c, x, flag, details, failure, termination);
 	if (flow_send(w, &c->flow[DOWNWARD], flow_down(c), head, n) < 0) {
@@ -333,8 +335,7 @@ static void settle(struct worker *w, struct conn *c, struct exchange *x, enum bo
 		release_upstream(w, c, false);
 		x->phase = EXCHANGE_DIAL;
 		x->head_sent = false;
-		dial_start(w, c, c->service == NONE ? NULL : &x->port,
-		           x->rq.host_len ? x->rq.host : NULL, x->rq.host_len, false);
+		dial_start(w, c, &x->port, x->rq.host_len ? x->rq.host : NULL, x->rq.host_len, false);
 		return;
 	case BODY_AGAIN:
 		conn_want_again(w, c);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "rules/gateway.h"
 #include "tproxy/conn.h"
 #include "tproxy/dial.h"
 #include "tproxy/exchange.h"
@@ -21,6 +22,49 @@ static void refuse(struct worker *w, struct conn *c, struct exchange *x, int err
 	                NULL);
 }
 
+/* May end c. */
+static void block(struct worker *w, struct conn *c, struct exchange *x, const struct route *r)
+{
+	worker_count(w, STAT_RQ_BLOCKED, 1);
+	x->route_name = "block_all";
+	c->service = NONE;
+	if (c->at_gateway)
+		exchange_answer(w, c, x, 404, FLAG_NR, "route_not_found", NULL,
+		                route_reason_code(r->reason));
+	else
+		exchange_answer(w, c, x, 502, FLAG_NONE, "direct_response", NULL,
+		                route_reason_code(r->reason));
+}
+
+/* What the policy says of requests that go this way. */
+static void adopt(struct worker *w, struct conn *c, struct exchange *x, const struct route *r)
+{
+	const struct policy *p = conn_policy(w, c);
+	struct policy_service s;
+	struct policy_route route;
+
+	x->port = r->port;
+	x->route_name = r->verdict == ROUTE_SERVICE ? "default"
+	                : r->reason == ROUTE_WHY_AUDIT ? "audit" : "allow_any";
+	if (r->routed) {
+		policy_route(p, r->route, &route);
+		x->route_name = route.name;
+	}
+	if (r->verdict == ROUTE_PASSTHROUGH) {
+		x->upgrade = x->rq.websocket;
+		return;
+	}
+	/* A gateway that hands on to another knows no service; then nothing special is allowed. */
+	uint32_t service = r->verdict == ROUTE_SERVICE ? r->service : c->service;
+	if (service == NONE)
+		return;
+	policy_service(p, service, &s);
+	x->upgrade = x->rq.websocket && s.websocket;
+	x->no_alt_svc = s.no_alt_svc;
+	if (s.scrub)
+		http_request_scrub(exchange_bytes(w, x), &x->rq);
+}
+
 /* The decision. May end c. */
 static void decide(struct worker *w, struct conn *c, struct exchange *x)
 {
@@ -29,40 +73,23 @@ static void decide(struct worker *w, struct conn *c, struct exchange *x)
 		.name = x->rq.host_len ? x->rq.host : NULL, .name_len = x->rq.host_len,
 		.host = x->rq.host_is_addr ? &x->rq.host_addr : NULL,
 	};
-	struct policy_service s;
 	struct route r;
 
 	worker_drop_policy(w, c);
 	worker_take_policy(w, c);
-	const struct policy *p = conn_policy(w, c);
-	route_find(p, &q, &r);
+	conn_find_route(w, c, &q, &r);
+	bool taken = conn_take_route(w, c, &r);
 	stat_add(&w->stats.reason[r.reason], 1);
 	worker_count(w, STAT_RQ_TOTAL, 1);
-	x->route_name = r.verdict == ROUTE_SERVICE ? "default"
-	                : r.reason == ROUTE_WHY_AUDIT ? "audit" : "allow_any";
-	if (r.verdict == ROUTE_SERVICE) {
-		c->service = r.service;
-		c->key = r.key ? (uint32_t)(r.key - p->at[FORMAT_NAMES]) : NONE;
-		policy_service(p, r.service, &s);
-		x->upgrade = x->rq.websocket && s.websocket;
-		x->no_alt_svc = s.no_alt_svc;
-		if (s.scrub)
-			http_request_scrub(exchange_bytes(w, x), &x->rq);
-		x->port = r.port;
-	} else if (r.verdict == ROUTE_PASSTHROUGH) {
-		c->flags |= CONN_PASSTHROUGH;
-		x->upgrade = x->rq.websocket;
-		if (r.reason == ROUTE_WHY_AUDIT)
-			worker_count(w, STAT_AUDITED, 1);
-	} else {
-		worker_count(w, STAT_RQ_BLOCKED, 1);
-		x->route_name = "block_all";
-		exchange_answer(w, c, x, 502, FLAG_NONE, "direct_response", NULL,
-		                route_reason_code(r.reason));
+	if (r.reason == ROUTE_WHY_AUDIT)
+		worker_count(w, STAT_AUDITED, 1);
+	if (!taken) {
+		block(w, c, x, &r);
 		return;
 	}
+	adopt(w, c, x, &r);
 	x->phase = EXCHANGE_DIAL;
-	dial_start(w, c, r.verdict == ROUTE_SERVICE ? &x->port : NULL, q.name, q.name_len, true);
+	dial_start(w, c, &x->port, q.name, q.name_len, true);
 }
 
 bool exchange_head_whole(const char *head, size_t len, size_t *scanned)
@@ -88,7 +115,8 @@ static bool fit_buffer(struct worker *w, struct exchange *x)
 static void head_complete(struct worker *w, struct conn *c, struct exchange *x, size_t len)
 {
 	x->head_len = x->body_at = (uint32_t)len;
-	int error = http_request_parse(exchange_bytes(w, x), len, c->dport, &x->rq);
+	int error = http_request_parse(exchange_bytes(w, x), len, c->at_gateway ? 0 : c->dport,
+	                               &x->rq);
 	if (error) {
 		refuse(w, c, x, error);
 		return;

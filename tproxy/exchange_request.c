@@ -70,7 +70,7 @@ enum body_result exchange_send_head(struct worker *w, struct conn *c, struct exc
 
 	if (x->head_sent)
 		return BODY_WAIT;
-	n = http_request_write(exchange_bytes(w, x), &x->rq, c->dport, x->upgrade, out,
+	n = http_request_write(exchange_bytes(w, x), &x->rq, x->rq.host_port, x->upgrade, out,
 	                       BUFFER_SIZE);
 	if (!n)
 		return BODY_DOWN_INVALID;
@@ -90,7 +90,7 @@ int exchange_send_early(struct worker *w, struct conn *c, struct up *u)
 
 	if (x->rq.framing != HTTP_BODY_NONE || w->buffers.used == w->buffers.cap)
 		return 0;
-	size_t n = http_request_write(exchange_bytes(w, x), &x->rq, c->dport, x->upgrade,
+	size_t n = http_request_write(exchange_bytes(w, x), &x->rq, x->rq.host_port, x->upgrade,
 	                              (char *)w->scratch2, BUFFER_SIZE);
 	if (!n)
 		return 0;

@@ -38,6 +38,7 @@ struct http_request {
 	uint16_t host_len;
 	bool host_is_addr;
 	struct addr host_addr;
+	uint16_t host_port;           /* the destination's; or what Host says, 80 without */
 	struct http_slice authority;  /* Host as the client wrote it */
 	struct http_slice user_agent, x_forwarded_for, x_request_id; /* for the log; len 0: absent */
 	uint64_t dropped;             /* bit i: fields[i] is for this hop only, or written anew */
@@ -67,7 +68,7 @@ struct http_response {
 long http_head_length(const char *buf, size_t len, size_t *scanned);
 
 /*
- * Parses one complete head for destination port. 0 or enum http_error. On error r->method and
+ * Parses one complete head for destination port; 0: Host may have any. 0 or enum http_error. On error r->method and
  * r->host may be set, for the log; nothing else is valid then.
  */
 int http_request_parse(const char *head, size_t len, uint16_t port, struct http_request *r);

@@ -7,23 +7,24 @@
 struct authority {
 	char name[NAME_SIZE];
 	uint16_t name_len;
+	uint16_t port;
 	bool is_addr;
 	struct addr addr;
 };
 
-/* 1*5DIGIT without leading zeros, equal to the destination's. */
-static bool is_port(const char *s, size_t len, uint16_t port)
+/* 1*5DIGIT without leading zeros; 0: it is none. */
+static uint16_t port_parse(const char *s, size_t len)
 {
 	uint32_t n = 0;
 
 	if (len == 0 || len > 5 || s[0] == '0')
-		return false;
+		return 0;
 	for (size_t i = 0; i < len; i++) {
 		if (s[i] < '0' || s[i] > '9')
-			return false;
+			return 0;
 		n = n * 10 + (uint32_t)(s[i] - '0');
 	}
-	return n == port;
+	return n <= UINT16_MAX ? (uint16_t)n : 0;
 }
 
 /*
@@ -58,11 +59,17 @@ static int authority_parse(struct authority *a, const char *s, size_t len, uint1
 		}
 		a->name_len = (uint16_t)name_len;
 	}
-	return host == len || is_port(s + host + 1, len - host - 1, port) ? HTTP_OK : HTTP_HOST_PORT;
+	a->port = port ? port : 80;
+	if (host == len)
+		return HTTP_OK;
+	a->port = port_parse(s + host + 1, len - host - 1);
+	return a->port && (!port || a->port == port) ? HTTP_OK : HTTP_HOST_PORT;
 }
 
 static bool authority_equal(const struct authority *a, const struct authority *b)
 {
+	if (a->port != b->port)
+		return false;
 	if (a->is_addr || b->is_addr)
 		return a->is_addr && b->is_addr && addr_equal(&a->addr, &b->addr);
 	return a->name_len == b->name_len && memcmp(a->name, b->name, a->name_len) == 0;
@@ -83,6 +90,7 @@ static int host_read(struct http_request *r, const struct http_head *h, uint16_t
 	r->host_len = host->name_len;
 	r->host_is_addr = host->is_addr;
 	r->host_addr = host->addr;
+	r->host_port = host->port;
 	return error;
 }
 

@@ -7,10 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #include "rules/capture.h"
+#include "rules/gateway.h"
 #include "tproxy/control.h"
 #include "tproxy/ctl.h"
 #include "tproxy/endpoint.h"
@@ -83,14 +85,10 @@ static int open_policy(struct control *c)
 	c->policy = malloc(sizeof(*c->policy));
 	if (!c->policy)
 		return fail(EX_OSERR, "policy", "memory");
-	if (policy_open_direct(c->policy, c->options.policy, &e) < 0) {
+	if (policy_open(c->policy, c->options.policy, &e) < 0) {
 		int status = policy_status(errno);
 		log_error("policy: %s: %s", c->options.policy, e.text);
 		return status;
-	}
-	if (!policy_is_direct(c->policy)) {
-		log_error("policy: %s: %s", c->options.policy, CONTROL_NOT_DIRECT);
-		return EX_DATAERR;
 	}
 	c->options.workers.state = c->options.state;
 	c->options.workers.uid = c->options.uid;
@@ -110,7 +108,9 @@ static int raise_limits(struct control *c)
 	l.rlim_cur = l.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &l) < 0)
 		return fail(EX_OSERR, "limits", "RLIMIT_NOFILE");
-	uint64_t fixed = PROCESS_FDS + (uint64_t)w->n * (WORKER_FDS + 2 * w->pipes + w->idle_max);
+	uint64_t servers = policy_own_servers(c->policy).n;
+	uint64_t fixed = PROCESS_FDS + (uint64_t)w->n * (WORKER_FDS + 2 * (w->pipes + servers) +
+	                                                 w->idle_max);
 	uint64_t fit = l.rlim_max > fixed ? (l.rlim_max - fixed) / 2 / w->n : 0;
 	if (fit >= w->max_conns)
 		return GO_ON;
@@ -194,6 +194,9 @@ static int open_admin(struct control *c)
 		errno = ENAMETOOLONG;
 		return fail(EX_CANTCREAT, "admin", "path");
 	}
+	/* sluice-init makes it where it runs. */
+	if (!o->mark && !o->admin && mkdir(o->state, 0755) < 0 && errno != EEXIST)
+		return fail(EX_CANTCREAT, "state", o->state);
 	c->admin = admin_open(&a, &step);
 	if (c->admin)
 		return GO_ON;

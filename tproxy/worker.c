@@ -81,7 +81,7 @@ static void retire(struct worker *w, uint8_t slot)
 		}
 		if (!(c->flags & CONN_NAME_SLOT))
 			c->name = NONE;
-		c->service = c->key = NONE;
+		c->service = c->destination = c->key = NONE;
 		w->policies[slot].conns--;
 		worker_take_policy(w, c);
 	}
@@ -132,11 +132,11 @@ static void switch_policy(struct worker *w, struct shared_policy *p)
 static void start_drain(struct worker *w, uint32_t in_ms)
 {
 	if (!w->draining)
-		for (int i = 0; i < 2; i++) {
+		for (unsigned i = 0; i < w->n_listeners; i++) {
 			if (w->listeners[i] < 0)
 				continue;
 			/* Those that the kernel already took in are served. */
-			conn_accept(w, i);
+			conn_accept(w, (int)i);
 			loop_remove(&w->loop, w->listeners[i]);
 			close(w->listeners[i]);
 			w->listeners[i] = -1;

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "rules/gateway.h"
 #include "tproxy/access_sink.h"
 #include "tproxy/exchange.h"
 #include "tproxy/listen.h"
@@ -78,7 +79,8 @@ static struct shared_policy *share(struct policy *policy, struct access_sink *si
 	p->policy = policy;
 	policy_meta(policy, &p->meta);
 	policy_capture(policy, &capture);
-	p->dns_capture = capture.dns == POLICY_CAPTURE;
+	p->gateway = policy_own_gateway(policy);
+	p->dns_capture = capture.dns == POLICY_CAPTURE && p->gateway < 0;
 	atomic_init(&p->refs, 1);
 	return p;
 }
@@ -96,7 +98,8 @@ static uint32_t client_share(const struct workers_config *c, const struct policy
 	if (c->client_conns)
 		return c->client_conns;
 	policy_capture(p, &capture);
-	return capture.scope == POLICY_SCOPE_POD ? c->max_conns : (c->max_conns + 1) / 2;
+	return capture.scope == POLICY_SCOPE_POD && policy_own_gateway(p) < 0
+	       ? c->max_conns : (c->max_conns + 1) / 2;
 }
 
 static int open_tables(struct worker *w, const struct workers_config *c)
@@ -127,12 +130,30 @@ static int open_tables(struct worker *w, const struct workers_config *c)
 	return 0;
 }
 
+/* A gateway that runs without the rules of sluice-init captures nothing. */
+static bool is_captured(const struct workers_config *c, const struct policy *p)
+{
+	return c->mark || policy_own_gateway(p) < 0;
+}
+
 static int open_listeners(struct worker *w, const struct workers_config *c, const char **step)
 {
-	if (listen_open(c->port, c->transparent, &c->share, &w->listeners[0], &w->listeners[1],
-	                step) < 0)
+	const struct policy *p = w->policies[0].shared->policy;
+	struct policy_run servers = policy_own_servers(p);
+	struct policy_port server;
+
+	if (!w->listeners)
 		return -1;
-	for (uint32_t i = 0; i < 2; i++)
+	if (is_captured(c, p) && listen_open(c->port, c->transparent, &c->share, &w->listeners[0],
+	                                     &w->listeners[1], step) < 0)
+		return -1;
+	for (uint32_t i = 0; i < servers.n; i++) {
+		int *pair = &w->listeners[WORKER_CAPTURE + 2 * i];
+		policy_port(p, servers.first + i, &server);
+		if (listen_open(server.number, false, &c->share, &pair[0], &pair[1], step) < 0)
+			return -1;
+	}
+	for (uint32_t i = 0; i < w->n_listeners; i++)
 		if (w->listeners[i] >= 0 &&
 		    loop_add(&w->loop, w->listeners[i], EPOLLIN, loop_data(EVENT_LISTEN, 0, i)) < 0)
 			return -1;
@@ -183,11 +204,15 @@ static void blank_worker(struct workers *all, unsigned number)
 	w->again = NONE;
 	w->stub.udp[0] = w->stub.udp[1] = w->stub.from[0] = w->stub.from[1] = -1;
 	learn_init(&w->learn);
-	w->listeners[0] = w->listeners[1] = w->mail_fd = w->spare_fd = w->loop.epfd = -1;
+	w->mail_fd = w->spare_fd = w->loop.epfd = -1;
 	for (unsigned i = 0; i < sizeof(w->idle) / sizeof(*w->idle); i++)
 		w->idle[i] = NONE;
 	pthread_mutex_init(&w->mail_lock, NULL);
 	atomic_init(&w->done, false);
+	w->n_listeners = WORKER_CAPTURE + 2 * policy_own_servers(all->current->policy).n;
+	w->listeners = malloc(w->n_listeners * sizeof(*w->listeners));
+	for (unsigned i = 0; w->listeners && i < w->n_listeners; i++)
+		w->listeners[i] = -1;
 	w->policies[0].shared = all->current;
 	atomic_fetch_add(&all->current->refs, 1);
 	w->sink = all->current->sink;
@@ -223,7 +248,8 @@ static int open_worker(struct workers *all, unsigned number, const char **step)
 	*step = "listen";
 	if (open_listeners(w, c, step) < 0)
 		return -1;
-	if (stub_init(w, all->current->dns_capture, step) < 0)
+	if (is_captured(c, all->current->policy) &&
+	    stub_init(w, all->current->dns_capture, step) < 0)
 		return -1;
 	*step = "resolver";
 	if (open_resolver(w, c, all->current->policy) < 0)
@@ -368,9 +394,10 @@ static void close_worker(struct worker *w)
 	};
 
 	check_empty(w);
-	for (int i = 0; i < 2; i++)
+	for (unsigned i = 0; w->listeners && i < w->n_listeners; i++)
 		if (w->listeners[i] >= 0)
 			close(w->listeners[i]);
+	free(w->listeners);
 	for (uint32_t i = 0; w->pipes && i < w->config->pipes; i++)
 		if (w->pipes[i].in >= 0) {
 			close(w->pipes[i].in);

@@ -29,6 +29,7 @@
 #define SMALL_SIZE   2048u                 /* of a small buffer: most heads and hellos fit */
 #define SMALL        0x80000000u           /* in the index of a buffer: a small one */
 #define SPARE_UPS    64u                   /* attempts that race beside others */
+#define WORKER_CAPTURE 2                   /* listeners for what is captured: IPv4, IPv6 */
 #define GENERATIONS  8
 #define DIAL_MAX     16
 
@@ -90,13 +91,15 @@ struct conn {
 	uint16_t dport, sport;
 	int fd;
 	uint32_t up, dial, exchange;
-	uint32_t service;    /* NONE: passed through, or not yet known */
+	uint32_t service;    /* NONE: passed through, unknown at a gateway, or not yet known */
+	uint32_t destination;/* of the route it goes by (policy_destination()), or NONE */
 	uint32_t key;        /* host pattern that matched: offset in NAMES, or NONE */
 	uint32_t name;       /* what the client asked for; see CONN_NAME_SLOT */
 	uint32_t client;     /* whose share it counts in; see client.h */
 	uint8_t state, io, flags;
 	uint8_t policy;      /* index in worker.policies */
 	uint8_t questions;   /* under way, in CONN_DNS */
+	bool at_gateway;     /* asked of one of our servers; else captured */
 };
 
 enum up_state { UP_FREE = 0, UP_CONNECTING, UP_ACTIVE, UP_IDLE };
@@ -138,6 +141,7 @@ struct shared_policy {
 	struct policy *policy;
 	struct shared_sink *sink;
 	struct policy_meta meta;
+	int64_t gateway;          /* policy_own_gateway() */
 	bool dns_capture;
 	atomic_uint refs;
 };
@@ -162,7 +166,8 @@ struct worker {
 	unsigned number;
 	const struct workers_config *config;
 	pthread_t thread;
-	int listeners[2];
+	int *listeners;                     /* -1: closed, or a family that is not here */
+	unsigned n_listeners;               /* the first two: for what is captured */
 	int spare_fd;                       /* lent out to refuse with when no descriptor is left */
 	int64_t resume_ms;                  /* nothing is accepted before; 0: accepting */
 	struct slab conns, ups, dials, exchanges, buffers, smalls, names;
@@ -213,6 +218,10 @@ static inline const struct policy *conn_policy(const struct worker *w, const str
 static inline void worker_count(struct worker *w, enum stat_id s, int64_t n)
 {
 	stat_add(&w->stats.v[s], n);
+}
+static inline int64_t conn_gateway(const struct worker *w, const struct conn *c)
+{
+	return w->policies[c->policy].shared->gateway;
 }
 /* A fast generator for spreading load; nothing secret depends on it. */
 uint32_t worker_random(struct worker *w);

@@ -2,7 +2,6 @@
 """What the tests of one proxy need: policies, the process, its sockets."""
 import itertools
 import os
-import pathlib
 import re
 import select
 import shutil
@@ -135,13 +134,6 @@ class Bench:
         os.chmod(f"{path}.new", 0o644)
         os.rename(f"{path}.new", path)
         return path
-
-    def routed(self):
-        """A policy with gateways and routes, which compile does not make."""
-        seed = pathlib.Path(__file__).resolve().parent.parent / "fuzz/seeds/policy/captured-routed-mesh"
-        self.write("policy.slp.new", seed.read_bytes())
-        os.chmod(self.path("policy.slp.new"), 0o644)
-        os.rename(self.path("policy.slp.new"), self.path("policy.slp"))
 
     def command(self, *args, policy="policy.slp"):
         """A command line that needs nothing of the machine; args may override its parts."""

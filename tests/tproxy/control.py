@@ -123,7 +123,6 @@ def test_bad_reloads_change_nothing(bench):
         (lambda: bench.write("policy.slp", b"x" * 200), "policy.slp: "),
         (missing, "No such file"),
         (lambda: bench.policy(title="plant-8", method="tproxy"), "method changed: restart needed"),
-        (lambda: bench.routed(), "it has gateways or routes, which this version cannot do"),
         (lambda: bench.policy(title="plant-8", sequence=41), "its sequence is lower"),
         (lambda: bench.policy(title="plant-8", log=bench.path("no/access.log")), "access log: .*access.log: "),
         (unreadable, "ermission denied"),

@@ -58,12 +58,6 @@ def test_damaged_policies(bench):
         bench.refused(65, r"^sluice-tproxy: policy: ")
 
 
-def test_gateways_and_routes_are_refused(bench):
-    bench.routed()
-    bench.refused(65, r"policy\.slp: it has gateways or routes, which this version cannot do\n")
-    bench.refused(65, "it has gateways or routes", "--check")
-
-
 def test_check_opens_nothing(bench):
     bench.policy(log=bench.path("access.log"), method="tproxy")
     for option in ("--check", "-n"):

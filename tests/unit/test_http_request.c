@@ -105,6 +105,33 @@ static void test_findings(void **state)
 	assert_int_equal(r.framing, HTTP_BODY_NONE);
 }
 
+/* A gateway takes whatever port Host says, and says it on. */
+static void test_any_port(void **state)
+{
+	static const struct { const char *head; int error; uint16_t port; } rows[] = {
+		{ "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n", HTTP_OK, 80 },
+		{ "GET / HTTP/1.1\r\nHost: a.test:8080\r\n\r\n", HTTP_OK, 8080 },
+		{ "GET http://a.test:8080/ HTTP/1.1\r\nHost: a.test:8080\r\n\r\n", HTTP_OK, 8080 },
+		{ "GET http://a.test/ HTTP/1.1\r\nHost: a.test:80\r\n\r\n", HTTP_OK, 80 },
+		{ "GET http://a.test:81/ HTTP/1.1\r\nHost: a.test:8080\r\n\r\n", HTTP_HOST_TARGET, 0 },
+		{ "GET / HTTP/1.1\r\nHost: a.test:0\r\n\r\n", HTTP_HOST_PORT, 0 },
+		{ "GET / HTTP/1.1\r\nHost: a.test:65536\r\n\r\n", HTTP_HOST_PORT, 0 },
+		{ "GET / HTTP/1.1\r\nHost: a.test:\r\n\r\n", HTTP_HOST_PORT, 0 },
+		{ "GET / HTTP/1.1\r\nHost: a.test:080\r\n\r\n", HTTP_HOST_PORT, 0 },
+	};
+	struct http_request r;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		size_t len = strlen(rows[i].head);
+		char *head = (char *)guard_copy(&guard, rows[i].head, len);
+
+		assert_int_equal(http_request_parse(head, len, 0, &r), rows[i].error);
+		if (!rows[i].error)
+			assert_int_equal(r.host_port, rows[i].port);
+	}
+}
+
 static void test_keep_alive(void **state)
 {
 	static const struct { const char *head; bool want; } cases[] = {
@@ -308,6 +335,7 @@ int main(void)
 {
 	static const struct CMUnitTest others[] = {
 		cmocka_unit_test(test_findings),
+		cmocka_unit_test(test_any_port),
 		cmocka_unit_test(test_keep_alive),
 		cmocka_unit_test(test_idempotent),
 		cmocka_unit_test(test_many_fields),
