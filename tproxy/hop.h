@@ -70,6 +70,12 @@ enum hop_result hop_feed(struct hop *h, const struct hop_target *t, const uint8_
 /* "connect_403", "socks_not_allowed", ...: for logs, after HOP_FAILED. */
 const char *hop_reason(const struct hop *h);
 
+/*
+ * The header for t's connection, as hop_begin() writes it: of IPv6 unless both addresses are IPv4.
+ * Returns its length, or 0 when it does not fit.
+ */
+size_t hop_proxy_write(const struct hop_target *t, uint8_t *out, size_t room);
+
 /* What a PROXY header says of a connection. */
 struct hop_proxy {
 	bool local;              /* of the sender itself, a health check: no addresses */

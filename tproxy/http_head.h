@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What reading and writing requests and responses have in common. For http_*.c only. */
+/* What reading and writing requests and responses have in common. For http_*.c, and hop.c. */
 #ifndef SLUICE_TPROXY_HTTP_HEAD_H
 #define SLUICE_TPROXY_HTTP_HEAD_H
 
