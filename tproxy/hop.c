@@ -58,7 +58,7 @@ const char *hop_reason(const struct hop *h)
 	return reason;
 }
 
-static enum hop_result fail(struct hop *h, unsigned error)
+static enum hop_result refuse(struct hop *h, unsigned error)
 {
 	h->error = (uint8_t)error;
 	h->state = ENDED;
@@ -83,14 +83,14 @@ static enum hop_result done(struct hop *h)
 static enum hop_result status_read(struct hop *h, uint8_t end)
 {
 	if ((end != ' ' && end != '\r') || h->value < 100 || h->value > 599 || h->value == 101)
-		return fail(h, CONNECT_MALFORMED);
+		return refuse(h, CONNECT_MALFORMED);
 	h->state = end == ' ' ? TEXT : LINE_END;
 	if (h->value < 300)
 		return HOP_MORE;
 	for (unsigned i = 0; i < STATUSES; i++)
 		if (statuses[i] == h->value)
-			return fail(h, CONNECT_STATUS + i);
-	return fail(h, CONNECT_REFUSED);
+			return refuse(h, CONNECT_STATUS + i);
+	return refuse(h, CONNECT_REFUSED);
 }
 
 static enum hop_result status_byte(struct hop *h, uint8_t c)
@@ -102,12 +102,12 @@ static enum hop_result status_byte(struct hop *h, uint8_t c)
 		return status_read(h, c);
 	switch (form[at]) {
 	case 'x':
-		return digit <= 1 ? HOP_MORE : fail(h, CONNECT_MALFORMED);
+		return digit <= 1 ? HOP_MORE : refuse(h, CONNECT_MALFORMED);
 	case 'd':
 		h->value = (uint16_t)(h->value * 10 + digit);
-		return digit <= 9 ? HOP_MORE : fail(h, CONNECT_MALFORMED);
+		return digit <= 9 ? HOP_MORE : refuse(h, CONNECT_MALFORMED);
 	default:
-		return c == form[at] ? HOP_MORE : fail(h, CONNECT_MALFORMED);
+		return c == form[at] ? HOP_MORE : refuse(h, CONNECT_MALFORMED);
 	}
 }
 
@@ -117,7 +117,7 @@ static enum hop_result connect_byte(struct hop *h, uint8_t c)
 	bool good = false;
 
 	if (++h->seen > CONFIG_HTTP_HEAD_MAX)
-		return fail(h, CONNECT_OVERSIZE);
+		return refuse(h, CONNECT_OVERSIZE);
 	switch (h->state) {
 	case STATUS:
 		return status_byte(h, c);
@@ -146,34 +146,34 @@ static enum hop_result connect_byte(struct hop *h, uint8_t c)
 			return h->value < 200 ? await(h, STATUS) : done(h);
 		break;
 	}
-	return good ? HOP_MORE : fail(h, CONNECT_MALFORMED);
+	return good ? HOP_MORE : refuse(h, CONNECT_MALFORMED);
 }
 
 static enum hop_result method_byte(struct hop *h, uint8_t c)
 {
 	if (h->at++ == 0)
-		return c == VERSION ? HOP_MORE : fail(h, SOCKS_MALFORMED);
+		return c == VERSION ? HOP_MORE : refuse(h, SOCKS_MALFORMED);
 	if (c == NO_AUTHENTICATION)
 		return await(h, CHOSEN);
-	return fail(h, c == NO_METHOD ? SOCKS_METHOD : SOCKS_MALFORMED);
+	return refuse(h, c == NO_METHOD ? SOCKS_METHOD : SOCKS_MALFORMED);
 }
 
 static enum hop_result reply_byte(struct hop *h, uint8_t c)
 {
 	switch (h->at++) {
 	case 0:
-		return c == VERSION ? HOP_MORE : fail(h, SOCKS_MALFORMED);
+		return c == VERSION ? HOP_MORE : refuse(h, SOCKS_MALFORMED);
 	case 1:
 		if (c == 0)
 			return HOP_MORE;
-		return fail(h, c <= REPLIES ? SOCKS_REPLY + c - 1u : SOCKS_REFUSED);
+		return refuse(h, c <= REPLIES ? SOCKS_REPLY + c - 1u : SOCKS_REFUSED);
 	case 2:
-		return c == RESERVED ? HOP_MORE : fail(h, SOCKS_MALFORMED);
+		return c == RESERVED ? HOP_MORE : refuse(h, SOCKS_MALFORMED);
 	default:
 		h->value = c == TYPE_V6 ? 16 + 2 : 4 + 2;
 		h->state = c == TYPE_NAME ? REPLY_LENGTH : REPLY_REST;
 		return c == TYPE_V4 || c == TYPE_NAME || c == TYPE_V6 ? HOP_MORE
-		       : fail(h, SOCKS_MALFORMED);
+		       : refuse(h, SOCKS_MALFORMED);
 	}
 }
 
@@ -191,7 +191,7 @@ static enum hop_result socks_byte(struct hop *h, uint8_t c)
 	case REPLY_REST:
 		return --h->value > 0 ? HOP_MORE : done(h);
 	default: /* also what comes behind the method, before it can have seen the request */
-		return fail(h, SOCKS_MALFORMED);
+		return refuse(h, SOCKS_MALFORMED);
 	}
 }
 
@@ -237,7 +237,7 @@ static void put_socks(struct http_out *o, const struct hop_target *t)
 static enum hop_result written(struct hop *h, const struct http_out *o, uint8_t *out, size_t *n)
 {
 	if (o->full)
-		return fail(h, OVERFLOW);
+		return refuse(h, OVERFLOW);
 	*n = (size_t)((uint8_t *)o->at - out);
 	return HOP_MORE;
 }
@@ -251,7 +251,7 @@ enum hop_result hop_begin(struct hop *h, enum policy_via via, const struct hop_t
 	h->via = (uint8_t)via;
 	*n = 0;
 	if (t->name_len > NAME_MAX_LEN)
-		return fail(h, OVERFLOW);
+		return refuse(h, OVERFLOW);
 	switch (via) {
 	case POLICY_VIA_CONNECT:
 		h->state = STATUS;
@@ -263,7 +263,7 @@ enum hop_result hop_begin(struct hop *h, enum policy_via via, const struct hop_t
 		return written(h, &o, out, n);
 	case POLICY_VIA_PROXY_V2:
 		*n = hop_proxy_write(t, out, room);
-		return *n > 0 ? HOP_DONE : fail(h, OVERFLOW);
+		return *n > 0 ? HOP_DONE : refuse(h, OVERFLOW);
 	default:
 		return HOP_DONE;
 	}
