@@ -22,7 +22,7 @@ static void check_ports(struct source *source, const char *kind, const char *nam
 /* What leads to a gateway; the node's own is never dialled. */
 static void check_via(struct source *s, const struct model_gateway *g)
 {
-	if (g->via != POLICY_VIA_PLAIN && strcmp(g->name, s->model.node) != 0)
+	if ((g->via == POLICY_VIA_TLS || g->via == POLICY_VIA_MUTUAL) && strcmp(g->name, s->model.node) != 0)
 		diag_error(&s->diag, g->at, "gateway %s: via = %s: " NOT_YET, g->name,
 			   policy_via_name(g->via));
 }

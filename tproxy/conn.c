@@ -405,7 +405,7 @@ void conn_ready(struct worker *w, struct conn *c, uint32_t events)
 
 void conn_up_ready(struct worker *w, struct conn *c, struct up *u, uint32_t events)
 {
-	if (u->state == UP_CONNECTING) {
+	if (u->state == UP_CONNECTING || u->state == UP_GREETING) {
 		dial_ready(w, c, u, events);
 		return;
 	}

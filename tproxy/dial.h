@@ -9,6 +9,7 @@
 #ifndef SLUICE_TPROXY_DIAL_H
 #define SLUICE_TPROXY_DIAL_H
 
+#include "rules/gateway.h"
 #include "tproxy/worker_state.h"
 
 /* The address rules: what is checked is what is dialled, or told to a client that asks for it. */
@@ -25,5 +26,23 @@ void dial_resolved(struct worker *w, struct conn *c, const struct resolve_answer
 void dial_ready(struct worker *w, struct conn *c, struct up *u, uint32_t events);
 void dial_timeout(struct worker *w, struct conn *c);
 void dial_cancel(struct worker *w, struct conn *c); /* gives everything back, calls nothing */
+
+/* Between dial.c and dial_source.c. */
+
+/* Whether it goes to a gateway, which is d then; else to a service, or to where the client wanted. */
+bool dial_to_gateway(const struct worker *w, const struct conn *c, struct policy_destination *d);
+/* Asked of each address at the moment it would be used. */
+bool dial_candidate_allowed(struct worker *w, const struct conn *c, struct dial *d, uint8_t at);
+/* The first endpoint is drawn by weight, the others follow in their order. */
+void dial_draw(struct worker *w, struct conn *c, struct dial *d);
+/*
+ * Turns the next source of addresses into candidates. 1: there may be some; 0: waits for the
+ * resolver; -1: no source is left.
+ */
+int dial_more(struct worker *w, struct conn *c, struct dial *d, const struct policy_port *port,
+              const char *name, size_t len);
+void dial_add_answer(struct worker *w, const struct conn *c, struct dial *d,
+                     const struct resolve_answer *a, uint16_t port);
+uint64_t dial_waiter(struct worker *w, const struct conn *c);
 
 #endif

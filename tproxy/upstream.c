@@ -94,7 +94,7 @@ uint32_t up_open(struct worker *w, uint32_t conn, const struct addr *a, uint16_t
 	u->conn = conn;
 	u->state = UP_CONNECTING;
 	u->io = 0;
-	u->reused = false;
+	u->reused = u->single = false;
 	worker_count(w, STAT_UP_CX_TOTAL, 1);
 	worker_count(w, STAT_UP_CX_ACTIVE, 1);
 	return i;
@@ -141,7 +141,7 @@ void up_keep(struct worker *w, uint32_t i)
 	struct up *u = up_at(w, i);
 
 	u->conn = NONE;
-	if (w->draining || w->n_idle >= w->config->idle_max || (u->io & (IO_RDHUP | IO_ERROR))) {
+	if (w->draining || u->single || w->n_idle >= w->config->idle_max || (u->io & (IO_RDHUP | IO_ERROR))) {
 		up_close(w, i, false);
 		return;
 	}

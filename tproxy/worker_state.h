@@ -17,6 +17,7 @@
 
 #include "rules/name.h"
 #include "tproxy/client.h"
+#include "tproxy/hop.h"
 #include "tproxy/learn.h"
 #include "tproxy/loop.h"
 #include "tproxy/slab.h"
@@ -102,7 +103,7 @@ struct conn {
 	bool at_gateway;     /* asked of one of our servers; else captured */
 };
 
-enum up_state { UP_FREE = 0, UP_CONNECTING, UP_ACTIVE, UP_IDLE };
+enum up_state { UP_FREE = 0, UP_CONNECTING, UP_GREETING, UP_ACTIVE, UP_IDLE };
 
 struct up {
 	uint32_t link;       /* of the slab; of the idle hash chain while idle */
@@ -114,6 +115,7 @@ struct up {
 	uint16_t port;
 	uint8_t state, io;
 	bool reused;         /* came from the idle pool */
+	bool single;         /* made for one client or name: never kept for another */
 };
 
 /* An attempt to reach a service: candidate addresses, at most two connections racing (RFC 8305). */
@@ -130,6 +132,10 @@ struct dial {
 	bool dialled;            /* a candidate passed the address rules */
 	bool pooled;             /* idle connections may serve (HTTP) */
 	uint8_t fail;            /* enum access_flag of the last failure */
+	bool greeting;           /* ups[0] is connected, and the gateway has to answer first */
+	struct hop hop;
+	const char *why;         /* of the last greeting that failed */
+	int64_t greet_ms;        /* how long this one may take */
 	uint16_t target;         /* port for addresses that bring none */
 	uint32_t ups[2];
 	int last_errno;
