@@ -222,11 +222,16 @@ int64_t policy_find_route(const struct policy *p, const char *key, size_t len, u
 	return -1;
 }
 
-int64_t policy_find_port_route(const struct policy *p, uint16_t port)
+int64_t policy_find_port_route(const struct policy *p, uint32_t i, uint16_t port)
 {
-	for (uint32_t i = 0; i < p->n[FORMAT_ROUTES]; i++)
-		if (get_le16(record(p, FORMAT_ROUTES, i, ROUTE_SIZE) + ROUTE_PORT) == port)
-			return i;
+	for (uint32_t k = 0; k < p->n[FORMAT_ROUTES]; k++) {
+		struct policy_route r;
+
+		policy_route(p, k, &r);
+		if (r.port == port &&
+		    policy_gateway_accepts(p, i, r.first_host, strlen(r.first_host)))
+			return k;
+	}
 	return -1;
 }
 

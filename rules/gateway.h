@@ -74,8 +74,8 @@ int64_t policy_destination_service(const struct policy *p, const struct policy_d
  * the most specific of the routes' keys that match. -1: no route has it.
  */
 int64_t policy_find_route(const struct policy *p, const char *key, size_t len, uint16_t port);
-/* The first route that is for this port, not for any, whatever its hosts. -1: none is. */
-int64_t policy_find_port_route(const struct policy *p, uint16_t port);
+/* The first route that is for this port, not for any, and whose first host gateway i accepts, or -1. */
+int64_t policy_find_port_route(const struct policy *p, uint32_t i, uint16_t port);
 
 const char *policy_via_name(enum policy_via v);
 

@@ -34,7 +34,7 @@ void route_find_gateway(const struct policy *p, uint32_t gateway, const struct r
 	if (!policy_gateway_server(p, gateway, q->port, &server))
 		r->reason = ROUTE_WHY_NO_SERVER;
 	else if (policy_protocol_is_tcp(server.protocol))
-		take(r, policy_find_port_route(p, q->port));
+		take(r, policy_find_port_route(p, gateway, q->port));
 	else if (q->seen == ROUTE_SEEN_NOTHING)
 		r->verdict = ROUTE_SNIFF;
 	else if (!speaks(server.protocol, q->seen))

@@ -174,6 +174,13 @@ static void give_up(struct worker *w, struct conn *c, struct dial *d)
 		fail(w, c, lost ? FLAG_UH : FLAG_UF, errno_reason(d->last_errno));
 }
 
+/* Whether another candidate, or endpoint, may run beside the attempt under way. */
+static bool may_race(const struct dial *d)
+{
+	return !d->greeting && (d->ups[0] == NONE || d->ups[1] == NONE) &&
+	       (d->next < d->n || (d->used < d->n_order && !d->waiting));
+}
+
 /* Starts attempts until one is under way, connected, or nothing is left. */
 static void proceed(struct worker *w, struct conn *c, const struct policy_port *port,
                     const char *name, size_t len)
@@ -189,7 +196,7 @@ static void proceed(struct worker *w, struct conn *c, const struct policy_port *
 				return;
 		}
 		if (d->ups[0] != NONE || d->ups[1] != NONE) {
-			set_timer(w, c, d, d->next < d->n && !d->greeting);
+			set_timer(w, c, d, may_race(d));
 			return;
 		}
 		int r = dial_more(w, c, d, port, name, len);
@@ -224,6 +231,16 @@ void dial_start(struct worker *w, struct conn *c, const struct policy_port *port
 	proceed(w, c, port, name, len);
 }
 
+/* The first attempt is slow: the next candidate runs beside it, or the faster of two. */
+static void race(struct worker *w, struct conn *c, struct dial *d)
+{
+	if (may_race(d) && d->next == d->n)
+		(void)dial_more(w, c, d, NULL, NULL, 0);
+	if (may_race(d) && d->next < d->n && attempt(w, c, d, d->next++) > 0)
+		return;
+	set_timer(w, c, d, may_race(d));
+}
+
 void dial_resolved(struct worker *w, struct conn *c, const struct resolve_answer *a)
 {
 	struct dial *d = dial_of(w, c);
@@ -233,7 +250,10 @@ void dial_resolved(struct worker *w, struct conn *c, const struct resolve_answer
 		dial_add_answer(w, c, d, a, d->target);
 	else
 		d->fail = FLAG_DF;
-	proceed(w, c, NULL, NULL, 0);
+	if (d->ups[0] != NONE || d->ups[1] != NONE)
+		race(w, c, d);
+	else
+		proceed(w, c, NULL, NULL, 0);
 }
 
 /* What a gateway answered, or did not: the next candidate, where that was the end. */
@@ -328,11 +348,5 @@ void dial_timeout(struct worker *w, struct conn *c)
 		greeted(w, c, d, d->ups[0], -1);
 		return;
 	}
-	/* The first attempt is slow: the next candidate runs beside it, or the faster of two. */
-	if (d->next < d->n && !d->greeting) {
-		int k = d->ups[0] == NONE ? 0 : d->ups[1] == NONE ? 1 : -1;
-		if (k >= 0 && attempt(w, c, d, d->next++) > 0)
-			return;
-	}
-	set_timer(w, c, d, d->next < d->n && (d->ups[0] == NONE || d->ups[1] == NONE));
+	race(w, c, d);
 }

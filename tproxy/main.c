@@ -35,6 +35,8 @@ static const char *capability_hint(int error, const char *step)
 		return "";
 	if (strstr(step, "port 53"))
 		return ": dns = capture with method tproxy needs the capability CAP_NET_BIND_SERVICE";
+	if (strstr(step, ": port "))
+		return ": ports below 1024 need the capability CAP_NET_BIND_SERVICE";
 	if (strstr(step, "TRANSPARENT"))
 		return ": method tproxy needs the capability CAP_NET_ADMIN (or CAP_NET_RAW)";
 	if (strstr(step, "MARK"))

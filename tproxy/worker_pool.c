@@ -140,6 +140,7 @@ static int open_listeners(struct worker *w, const struct workers_config *c, cons
 {
 	const struct policy *p = w->policies[0].shared->policy;
 	struct policy_run servers = policy_own_servers(p);
+	static char failed[64];
 	struct policy_port server;
 
 	if (!w->listeners)
@@ -150,8 +151,11 @@ static int open_listeners(struct worker *w, const struct workers_config *c, cons
 	for (uint32_t i = 0; i < servers.n; i++) {
 		int *pair = &w->listeners[WORKER_CAPTURE + 2 * i];
 		policy_port(p, servers.first + i, &server);
-		if (listen_open(server.number, false, &c->share, &pair[0], &pair[1], step) < 0)
+		if (listen_open(server.number, false, &c->share, &pair[0], &pair[1], step) < 0) {
+			snprintf(failed, sizeof(failed), "%s: port %u", *step, server.number);
+			*step = failed;
 			return -1;
+		}
 	}
 	for (uint32_t i = 0; i < w->n_listeners; i++)
 		if (w->listeners[i] >= 0 &&
