@@ -10,9 +10,11 @@ c-ares   := c-ares         source  trixie,forky  1.34.9-1~deb13u1           MIT
 llhttp   := libllhttp-dev  any     trixie  9.2.1~7.3.0+dfsg1+~cs24.12.11-1   MIT
 libmnl   := libmnl-dev     any     trixie  1.0.5-3                           LGPL-2.1-or-later
 libnftnl := libnftnl-dev   any     trixie  1.2.9-1                           GPL-2.0-or-later
+bearssl  := bearssl        source  bookworm,trixie  0.6+dfsg.1-3             MIT
+mbed     := mbedtls        source  trixie  3.6.6-0.1~deb13u1                 Apache-2.0
 
 DL_DIR      ?= dl
-DEPS        := inih c-ares llhttp libmnl libnftnl
+DEPS        := inih c-ares llhttp libmnl libnftnl bearssl mbed
 # Whoever includes <ini.h> needs them too: they change its handler's type.
 INIH_FLAGS  := -DINI_HANDLER_LINENO=1 -DINI_CALL_HANDLER_ON_NEW_SECTION=1 -DINI_ALLOW_MULTILINE=0 \
                -DINI_MAX_LINE=8192
@@ -85,6 +87,22 @@ $(O)/deps/$(1)/lib/libinih.a: $(call dep-receipt,inih) $(O)/.compiler
 	$$(Q)cp $(O)/deps/src/inih-$(1)/ini.h $(O)/deps/$(1)/include/
 endef
 
+# Randomness and time are the proxy's affair: the library opens no device and asks no clock.
+BEARSSL_OFF := -DBR_USE_URANDOM=0 -DBR_USE_GETENTROPY=0 -DBR_RDRAND=0 -DBR_USE_UNIX_TIME=0
+
+# $(1) target or host, $(2) compiler, $(3) flags, $(4) ar
+define bearssl-rule
+$(O)/deps/$(1)/lib/libbearssl.a: $(call dep-receipt,bearssl) $(O)/.compiler
+	$$(call say,BUILD,$(1) bearssl)
+	$$(Q)board/unpack $$< $(O)/deps/src/bearssl-$(1)
+	$$(Q)+cd $(O)/deps/src/bearssl-$(1) && $$(MAKE) -s lib DLL=no CC="$(2)" AR="$(4)" \
+		CFLAGS="$(3) $(BEARSSL_OFF) -w -ffile-prefix-map=$$(abspath $(O))=out" >build.log 2>&1 || \
+		{ tail -n 20 build.log >&2; exit 1; }
+	$$(Q)mkdir -p $(O)/deps/$(1)/include $$(@D)
+	$$(Q)cp $(O)/deps/src/bearssl-$(1)/inc/*.h $(O)/deps/$(1)/include/
+	$$(Q)cp $(O)/deps/src/bearssl-$(1)/build/libbearssl.a $$@
+endef
+
 # The architectures that library $(1) is downloaded for.
 dep-arches   = $(if $(filter any,$(word 2,$($(1)))),$(sort $(HOST_ARCH) $(TARGET_ARCH)),source)
 $(foreach d,$(DEPS),$(foreach a,$(call dep-arches,$(d)),$(eval $(call receipt-rule,$(d),$(a)))))
@@ -94,17 +112,20 @@ $(foreach d,$(IN_SYSROOT),$(eval $(call sysroot-rule,$(d))))
 $(eval $(call cares-rule,target,$(CC),$(SIZE_FLAGS),--host=$(subst gnu,musl,$(TRIPLET))))
 $(eval $(call cares-rule,host,$(HOSTCC),-O2 -g))
 $(eval $(call inih-rule,host,$(HOSTCC),-O2 -g))
+$(eval $(call bearssl-rule,target,$(CC),$(SIZE_FLAGS),$(call cc-prog,ar)))
+$(eval $(call bearssl-rule,host,$(HOSTCC),-O2 -g,ar))
 
 DEPS_TARGET_LIBS := $(addprefix $(DEPS_TARGET)/lib/,libcares.a libllhttp.a libmnl.a libnftnl.a)
 DEPS_HOST_LIBS   := $(addprefix $(DEPS_HOST)/lib/,libinih.a libcares.a libllhttp.a libmnl.a libnftnl.a)
 DEPS_RECEIPTS    := $(sort $(foreach d,$(DEPS),$(foreach a,$(call dep-arches,$(d)),$(call dep-receipt,$(d),$(a)))))
 
 # What is linked into which program (PROGRAM_LIBS) and where it came from.
+sbom-linked  = $(filter $(foreach p,$(PROGRAM_LIBS),$(subst $(comma), ,$(lastword $(subst =, ,$(p))))),$(DEPS))
 sbom-library = $(1)=$(word 5,$($(1)))=$(if $(filter $(1),$(IN_SYSROOT)),,$(call dep-receipt,$(1),$(TARGET_ARCH)))
 $(O)/sluice.cdx.json: $(DEPS_RECEIPTS) $(O)/.toolchain board/sbom $(wildcard Makefile */*.mk)
 	$(call say,SBOM,$@)
 	$(Q)board/sbom $(VERSION) "$(CC)" $(PROGRAM_LIBS) musl=MIT= \
-		$(foreach d,$(DEPS),$(call sbom-library,$(d))) >$@.new
+		$(foreach d,$(sbom-linked),$(call sbom-library,$(d))) >$@.new
 	$(Q)mv $@.new $@
 
 deps: $(DEPS_TARGET_LIBS) $(DEPS_HOST_LIBS)
