@@ -100,6 +100,12 @@ static bool relay_hello(struct worker *w, struct conn *c)
 	}
 	if (!(c->io & IO_READ))
 		return true;
+	/* Under TLS nothing can be looked at: it waits, whatever it is. */
+	if (c->tls) {
+		c->flags |= CONN_EARLY;
+		c->io &= (uint8_t)~IO_READ;
+		return true;
+	}
 	ssize_t n = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 	if (n > 0 && (!(c->flags & CONN_EARLY) || (c->io & (IO_RDHUP | IO_ERROR)))) {
 		stat_add(&w->stats.tls[-TLS_TRAILING], 1);
@@ -135,7 +141,7 @@ static void relay_turn(struct worker *w, struct conn *c)
 		return;
 	for (int way = 0; way < 2; way++) {
 		struct flow *f = &c->flow[way];
-		struct flow_end down = flow_down(c), up = flow_up(w, c);
+		struct end down = flow_down(c), up = flow_up(w, c);
 		uint64_t left = UINT64_MAX;
 		r[way] = f->flags & FLOW_SHUT ? FLOW_WAIT
 		         : flow_pump(w, f, way == UPWARD ? down : up,
@@ -153,7 +159,7 @@ static void relay_turn(struct worker *w, struct conn *c)
 	for (int way = 0; way < 2; way++) {
 		if (r[way] != FLOW_DONE || (c->flow[way].flags & FLOW_SHUT))
 			continue;
-		shutdown(way == UPWARD ? up_at(w, c->up)->fd : c->fd, SHUT_WR);
+		end_shut(way == UPWARD ? flow_up(w, c) : flow_down(c));
 		c->flow[way].flags |= FLOW_SHUT;
 	}
 	/* The server has spoken: what the client had to wait with may be there already. */
@@ -303,8 +309,13 @@ static bool decidable(const uint8_t *buf, size_t len)
 static bool take_last(struct worker *w, struct conn *c)
 {
 	struct flow *f = &c->flow[UPWARD];
-	ssize_t n = recv(c->fd, w->scratch, BUFFER_SIZE, MSG_DONTWAIT | MSG_PEEK);
+	ssize_t n = c->tls ? -1 : recv(c->fd, w->scratch, BUFFER_SIZE, MSG_DONTWAIT | MSG_PEEK);
 
+	if (c->tls) {
+		w->starved = true;
+		conn_want_again(w, c);
+		return false;
+	}
 	if (n > 0 && decidable(w->scratch, (size_t)n)) {
 		f->buf = buffer_take_for(w, (size_t)n);
 		if (f->buf != NONE)
@@ -338,9 +349,8 @@ static void sniff_turn(struct worker *w, struct conn *c)
 			return;
 	}
 	size_t room = buffer_room(f->buf) - f->len;
-	ssize_t n = recv(c->fd, buffer_at(w, f->buf) + f->len, room, MSG_DONTWAIT);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-		c->io &= (uint8_t)~IO_READ;
+	ssize_t n = end_read(flow_down(c), buffer_at(w, f->buf) + f->len, room);
+	if (n < 0 && errno == EAGAIN) {
 		if (!f->len)
 			flow_release(w, f);
 		return;
@@ -353,8 +363,6 @@ static void sniff_turn(struct worker *w, struct conn *c)
 	}
 	f->len += (uint32_t)n;
 	f->bytes += (uint64_t)n;
-	if ((size_t)n < room && !(c->io & IO_RDHUP))
-		c->io &= (uint8_t)~IO_READ;
 	uint32_t generation = c->generation;
 	sniff(w, c);
 	/* Still undecided with an end in sight: read on to see it. */
@@ -367,11 +375,9 @@ static void sniff_turn(struct worker *w, struct conn *c)
 static void linger_turn(struct worker *w, struct conn *c)
 {
 	for (int i = 0; i < LINGER_READS; i++) {
-		ssize_t n = recv(c->fd, w->scratch, SCRATCH_SIZE, MSG_DONTWAIT);
-		if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-			c->io &= (uint8_t)~IO_READ;
+		ssize_t n = end_read(flow_down(c), w->scratch, SCRATCH_SIZE);
+		if (n < 0 && errno == EAGAIN)
 			return;
-		}
 		if (n <= 0)
 			break;
 	}

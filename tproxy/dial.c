@@ -87,7 +87,7 @@ static int send_early(struct worker *w, struct conn *c, struct up *u)
 	if (c->state == CONN_HTTP)
 		sent = exchange_send_early(w, c, u);
 	else if (before)
-		sent = flow_flush(w, f, (struct flow_end){ u->fd, &u->io });
+		sent = flow_flush(w, f, flow_end(u));
 	if (sent >= 0)
 		sent = sent > 0 ? before || c->state == CONN_HTTP : f->len < before;
 	if (!sent)

@@ -155,7 +155,8 @@ static void linger(struct worker *w, struct conn *c)
 		io_arm(w, c->fd, &c->io, conn_data(w, c));
 		return;
 	}
-	if (shutdown(c->fd, SHUT_WR) < 0 || (c->io & IO_ERROR)) {
+	end_shut(flow_down(c));
+	if (c->io & IO_ERROR) {
 		conn_close(w, c, false);
 		return;
 	}
@@ -243,11 +244,9 @@ static void discard(struct worker *w, struct conn *c, struct exchange *x)
 	x->rq_body.left -= have;
 	while (x->rq_body.left) {
 		size_t want = x->rq_body.left < BUFFER_SIZE ? (size_t)x->rq_body.left : BUFFER_SIZE;
-		ssize_t n = recv(c->fd, w->scratch, want, MSG_DONTWAIT);
-		if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-			c->io &= (uint8_t)~IO_READ;
+		ssize_t n = end_read(flow_down(c), w->scratch, want);
+		if (n < 0 && errno == EAGAIN)
 			return;
-		}
 		if (n <= 0) {
 			conn_close(w, c, false);
 			return;

@@ -149,10 +149,9 @@ static bool read_in(struct worker *w, struct conn *c, struct exchange *x)
 		x->in = large;
 		room = BUFFER_SIZE - x->in_len;
 	}
-	ssize_t n = recv(c->fd, exchange_bytes(w, x) + x->in_len, room, MSG_DONTWAIT);
+	ssize_t n = end_read(flow_down(c), exchange_bytes(w, x) + x->in_len, room);
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-		c->io &= (uint8_t)~IO_READ;
+	if (n < 0 && errno == EAGAIN) {
 		if (!x->in_len)
 			exchange_free(w, c);
 		return false;
@@ -164,8 +163,6 @@ static bool read_in(struct worker *w, struct conn *c, struct exchange *x)
 	if (!x->in_len)
 		timer_set(&w->loop, &c->timer, w->config->head_ms);
 	x->in_len += (uint32_t)n;
-	if ((size_t)n < room && !(c->io & IO_RDHUP))
-		c->io &= (uint8_t)~IO_READ;
 	return true;
 }
 
@@ -192,8 +189,13 @@ void exchange_read_head(struct worker *w, struct conn *c, struct exchange *x)
 static uint32_t take_last(struct worker *w, struct conn *c)
 {
 	size_t scanned = 0;
-	ssize_t n = recv(c->fd, w->scratch, BUFFER_SIZE, MSG_DONTWAIT | MSG_PEEK);
+	ssize_t n = c->tls ? -1 : recv(c->fd, w->scratch, BUFFER_SIZE, MSG_DONTWAIT | MSG_PEEK);
 
+	if (c->tls) {
+		w->starved = true;
+		conn_want_again(w, c);
+		return NONE;
+	}
 	if (n > 0 && exchange_head_whole((const char *)w->scratch, (size_t)n, &scanned)) {
 		uint32_t in = buffer_take_for(w, (size_t)n);
 		if (in != NONE)

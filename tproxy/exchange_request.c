@@ -94,12 +94,11 @@ int exchange_send_early(struct worker *w, struct conn *c, struct up *u)
 	                              (char *)w->scratch2, BUFFER_SIZE);
 	if (!n)
 		return 0;
-	ssize_t sent = send(u->fd, w->scratch2, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+	ssize_t sent = end_write(flow_end(u), w->scratch2, n);
 	if (sent <= 0)
-		return sent == 0 || errno == EAGAIN || errno == EINTR ? 0 : -1;
+		return (int)sent;
 	if ((size_t)sent < n) {
-		u->io &= (uint8_t)~IO_WRITE;
-		if (flow_send(w, &c->flow[UPWARD], (struct flow_end){ u->fd, &u->io },
+		if (flow_send(w, &c->flow[UPWARD], flow_end(u),
 		              w->scratch2 + sent, n - (size_t)sent) < 0)
 			return -1;
 	}
@@ -124,15 +123,11 @@ static enum body_result chunked_step(struct worker *w, struct conn *c, struct ex
 		x->in_len = x->body_at = x->head_len;
 		size_t room = buffer_room(x->in) - x->head_len;
 		room = buffer_limit(w, room < READ_SIZE ? room : READ_SIZE);
-		ssize_t got = recv(c->fd, buffer_at(w, x->in) + x->head_len, room, MSG_DONTWAIT);
-		if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
-			c->io &= (uint8_t)~IO_READ;
+		ssize_t got = end_read(flow_down(c), buffer_at(w, x->in) + x->head_len, room);
+		if (got < 0 && errno == EAGAIN)
 			return BODY_WAIT;
-		}
 		if (got <= 0)
 			return BODY_DOWN_FAILED;
-		if ((size_t)got < room && !(c->io & IO_RDHUP))
-			c->io &= (uint8_t)~IO_READ;
 		x->in_len += (uint32_t)got;
 	}
 	if (!append_waiting(w, x, out, BUFFER_SIZE, &n))

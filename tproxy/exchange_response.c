@@ -65,16 +65,10 @@ static long read_up(struct worker *w, struct conn *c, void *to, size_t room)
 
 	if (!(u->io & IO_READ))
 		return 0;
-	ssize_t n = recv(u->fd, to, room, MSG_DONTWAIT);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-		u->io &= (uint8_t)~IO_READ;
+	ssize_t n = end_read(flow_end(u), to, room);
+	if (n < 0 && errno == EAGAIN)
 		return 0;
-	}
-	if (n <= 0)
-		return n ? -2 : -1;
-	if ((size_t)n < room && !(u->io & IO_RDHUP))
-		u->io &= (uint8_t)~IO_READ;
-	return n;
+	return n > 0 ? n : n ? -2 : -1;
 }
 
 static void plan_body(struct worker *w, struct exchange *x, const struct http_response *rs,

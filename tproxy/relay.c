@@ -151,23 +151,12 @@ static bool would_block(int e)
 	return e == EAGAIN || e == EWOULDBLOCK || e == EINTR;
 }
 
-/* Bytes sent, 0 when the sink is full, -1. */
-static ssize_t send_some(struct flow_end to, const void *data, size_t len)
-{
-	ssize_t n = send(to.fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-	if (n < 0 && would_block(errno))
-		n = 0;
-	if (n >= 0 && (size_t)n < len)
-		*to.io &= (uint8_t)~IO_WRITE;
-	return n;
-}
-
-int flow_flush(struct worker *w, struct flow *f, struct flow_end to)
+int flow_flush(struct worker *w, struct flow *f, struct end to)
 {
 	while (f->len) {
 		if (!(*to.io & IO_WRITE))
 			return 0;
-		ssize_t n = send_some(to, buffer_at(w, f->buf) + f->off, f->len);
+		ssize_t n = end_write(to, buffer_at(w, f->buf) + f->off, f->len);
 		if (n < 0)
 			return -1;
 		f->off += (uint32_t)n;
@@ -178,7 +167,7 @@ int flow_flush(struct worker *w, struct flow *f, struct flow_end to)
 		f->buf = NONE;
 	}
 	f->off = 0;
-	return 1;
+	return end_flush(to);
 }
 
 void flow_shrink(struct worker *w, struct flow *f)
@@ -217,12 +206,12 @@ static int keep(struct worker *w, struct flow *f, const uint8_t *data, size_t le
 	return 0;
 }
 
-int flow_send(struct worker *w, struct flow *f, struct flow_end to, const void *data, size_t len)
+int flow_send(struct worker *w, struct flow *f, struct end to, const void *data, size_t len)
 {
 	const uint8_t *p = data;
 
 	if (!f->len && (*to.io & IO_WRITE)) {
-		ssize_t n = send_some(to, p, len);
+		ssize_t n = end_write(to, p, len);
 		if (n < 0)
 			return -1;
 		p += n;
@@ -234,7 +223,7 @@ int flow_send(struct worker *w, struct flow *f, struct flow_end to, const void *
 /* 1: progress; else an enum flow_result as its negative, minus one so that FLOW_WAIT is not 0. */
 #define RESULT(r) (-(int)(r) - 1)
 
-static int splice_out(struct worker *w, struct flow *f, struct flow_end to)
+static int splice_out(struct worker *w, struct flow *f, struct end to)
 {
 	while (f->piped) {
 		if (!(*to.io & IO_WRITE))
@@ -253,7 +242,7 @@ static int splice_out(struct worker *w, struct flow *f, struct flow_end to)
 	return 1;
 }
 
-static int splice_in(struct worker *w, struct flow *f, struct flow_end from, uint64_t *left)
+static int splice_in(struct worker *w, struct flow *f, struct end from, uint64_t *left)
 {
 	size_t want = *left < PIPE_SIZE ? (size_t)*left : PIPE_SIZE;
 	ssize_t n = splice(from.fd, NULL, w->pipes[f->pipe - 1].in, NULL, want,
@@ -278,10 +267,20 @@ static int splice_in(struct worker *w, struct flow *f, struct flow_end from, uin
 }
 
 /* No place for what the sink may leave: it is looked at first, and taken as far as it was sent. */
-static int peek_write(struct worker *w, struct flow *f, struct flow_end from, struct flow_end to,
-                      uint64_t *left, size_t n)
+static int peek_write(struct worker *w, struct flow *f, struct end from, struct end to,
+                      uint64_t *left, size_t want)
 {
-	ssize_t sent = send_some(to, w->scratch, n);
+	ssize_t n = recv(from.fd, w->scratch, want, MSG_DONTWAIT | MSG_PEEK);
+
+	if (n < 0 && !would_block(errno))
+		return RESULT(FLOW_SOURCE_FAILED);
+	if (n < 0)
+		*from.io &= (uint8_t)~IO_READ;
+	if (n <= 0) {
+		f->flags |= n ? 0 : FLOW_EOF;
+		return 1;
+	}
+	ssize_t sent = end_write(to, w->scratch, (size_t)n);
 
 	if (sent < 0)
 		return RESULT(FLOW_SINK_FAILED);
@@ -292,28 +291,25 @@ static int peek_write(struct worker *w, struct flow *f, struct flow_end from, st
 	return 1;
 }
 
-static int read_write(struct worker *w, struct flow *f, struct flow_end from, struct flow_end to,
+static int read_write(struct worker *w, struct flow *f, struct end from, struct end to,
                       uint64_t *left)
 {
 	size_t want = *left < READ_SIZE ? (size_t)*left : READ_SIZE;
-	bool scarce = buffer_scarce(w);
-	ssize_t n = recv(from.fd, w->scratch, want, MSG_DONTWAIT | (scarce ? MSG_PEEK : 0));
 
-	if (n < 0) {
-		if (!would_block(errno))
-			return RESULT(FLOW_SOURCE_FAILED);
-		*from.io &= (uint8_t)~IO_READ;
-		return 1;
+	if (buffer_scarce(w) && !from.tls)
+		return peek_write(w, f, from, to, left, want);
+	want = buffer_limit(w, want);
+	if (!want) {
+		w->starved = true;
+		return RESULT(FLOW_BUDGET);
 	}
+	ssize_t n = end_read(from, w->scratch, want);
+	if (n < 0)
+		return errno == EAGAIN ? 1 : RESULT(FLOW_SOURCE_FAILED);
 	if (n == 0) {
 		f->flags |= FLOW_EOF;
 		return 1;
 	}
-	if (scarce)
-		return peek_write(w, f, from, to, left, (size_t)n);
-	/* A short read has emptied the socket; only an end seen earlier needs another. */
-	if ((size_t)n < want && !(*from.io & IO_RDHUP))
-		*from.io &= (uint8_t)~IO_READ;
 	if ((size_t)n == READ_SIZE)
 		f->flags |= FLOW_BULK;
 	f->bytes += (uint64_t)n;
@@ -322,7 +318,7 @@ static int read_write(struct worker *w, struct flow *f, struct flow_end from, st
 }
 
 /* Sends what is held. 1: nothing is held; else a RESULT. */
-static int drain_held(struct worker *w, struct flow *f, struct flow_end to)
+static int drain_held(struct worker *w, struct flow *f, struct end to)
 {
 	int r = flow_flush(w, f, to);
 	if (r == 1 && f->piped)
@@ -332,7 +328,7 @@ static int drain_held(struct worker *w, struct flow *f, struct flow_end to)
 	return r ? 1 : RESULT(FLOW_WAIT);
 }
 
-static int step(struct worker *w, struct flow *f, struct flow_end from, struct flow_end to,
+static int step(struct worker *w, struct flow *f, struct end from, struct end to,
                 uint64_t *left)
 {
 	int r = drain_held(w, f, to);
@@ -342,15 +338,15 @@ static int step(struct worker *w, struct flow *f, struct flow_end from, struct f
 		return RESULT(FLOW_DONE);
 	if (!(*from.io & IO_READ) || !(*to.io & IO_WRITE))
 		return RESULT(FLOW_WAIT);
-	if ((f->flags & FLOW_BULK) && !f->pipe)
+	if ((f->flags & FLOW_BULK) && !f->pipe && !from.tls && !to.tls)
 		f->pipe = pipe_take(w);
 	if ((f->flags & FLOW_BULK) && f->pipe)
 		return splice_in(w, f, from, left);
 	return read_write(w, f, from, to, left);
 }
 
-enum flow_result flow_pump(struct worker *w, struct flow *f, struct flow_end from,
-                           struct flow_end to, uint64_t *left)
+enum flow_result flow_pump(struct worker *w, struct flow *f, struct end from,
+                           struct end to, uint64_t *left)
 {
 	enum flow_result result = FLOW_BUDGET;
 

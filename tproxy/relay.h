@@ -18,30 +18,32 @@ enum flow_result {
 	FLOW_SINK_FAILED,   /* errno */
 };
 
-struct flow_end { int fd; uint8_t *io; };
-
 /* A connection's two ends. */
-static inline struct flow_end flow_down(struct conn *c)
+static inline struct end flow_down(struct conn *c)
 {
-	return (struct flow_end){ c->fd, &c->io };
+	return (struct end){ c->fd, &c->io, c->tls };
 }
 
-static inline struct flow_end flow_up(struct worker *w, const struct conn *c)
+static inline struct end flow_end(struct up *u)
 {
-	struct up *u = up_at(w, c->up);
-	return (struct flow_end){ u->fd, &u->io };
+	return (struct end){ u->fd, &u->io, u->tls };
+}
+
+static inline struct end flow_up(struct worker *w, const struct conn *c)
+{
+	return flow_end(up_at(w, c->up));
 }
 
 /* Moves at most *left bytes (UINT64_MAX: until the end), counting down. */
-enum flow_result flow_pump(struct worker *w, struct flow *f, struct flow_end from,
-                           struct flow_end to, uint64_t *left);
+enum flow_result flow_pump(struct worker *w, struct flow *f, struct end from,
+                           struct end to, uint64_t *left);
 /*
  * Sends bytes of our own making after what f still holds; what the sink does not take is kept. 0,
  * or -1: the sink failed (errno) or no buffer was free (ENOBUFS).
  */
-int flow_send(struct worker *w, struct flow *f, struct flow_end to, const void *data, size_t len);
+int flow_send(struct worker *w, struct flow *f, struct end to, const void *data, size_t len);
 /* Sends what is left over. 1: nothing left; 0: the sink is full; -1: it failed. */
-int flow_flush(struct worker *w, struct flow *f, struct flow_end to);
+int flow_flush(struct worker *w, struct flow *f, struct end to);
 static inline bool flow_empty(const struct flow *f) { return !f->len && !f->piped; }
 /* The bytes it holds may have to wait long: see buffer_shrink(). */
 void flow_shrink(struct worker *w, struct flow *f);

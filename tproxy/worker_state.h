@@ -17,6 +17,7 @@
 
 #include "rules/name.h"
 #include "tproxy/client.h"
+#include "tproxy/end.h"
 #include "tproxy/hop.h"
 #include "tproxy/learn.h"
 #include "tproxy/loop.h"
@@ -37,14 +38,6 @@
 /* What an event is for. */
 enum {
 	EVENT_LISTEN = 1, EVENT_DOWN, EVENT_UP, EVENT_RESOLVER, EVENT_MAIL, EVENT_STUB, EVENT_LEARN,
-};
-
-/* What is known of a descriptor since the last edge. */
-enum {
-	IO_READ = 1, IO_WRITE = 2,
-	IO_RDHUP = 4,  /* the peer sent FIN */
-	IO_ERROR = 8,  /* reset, or both directions over */
-	IO_ARMED = 16, /* registered for EPOLLOUT too */
 };
 
 enum { FLOW_EOF = 1, FLOW_SHUT = 2, FLOW_BULK = 4 };
@@ -97,6 +90,7 @@ struct conn {
 	uint32_t key;        /* host pattern that matched: offset in NAMES, or NONE */
 	uint32_t name;       /* what the client asked for; see CONN_NAME_SLOT */
 	uint32_t client;     /* whose share it counts in; see client.h */
+	struct tls_session *tls; /* that we end; NULL: none */
 	uint8_t state, io, flags;
 	uint8_t policy;      /* index in worker.policies */
 	uint8_t questions;   /* under way, in CONN_DNS */
@@ -109,6 +103,7 @@ struct up {
 	uint32_t link;       /* of the slab; of the idle hash chain while idle */
 	uint32_t generation;
 	struct timer timer;  /* only while idle */
+	struct tls_session *tls; /* NULL: in the clear */
 	struct addr addr;
 	int fd;
 	uint32_t conn;       /* NONE while idle */
