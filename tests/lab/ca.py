@@ -15,6 +15,7 @@ keyUsage = critical, keyCertSign
 basicConstraints = CA:false
 subjectAltName = {names}
 """
+CURVE = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
 
 
 class Authority:
@@ -22,15 +23,18 @@ class Authority:
 
     def __init__(self, lab, names):
         need("openssl")
-        self.ca, self.cert, self.key = (lab.path(name) for name in ("ca.pem", "cert.pem", "key.pem"))
-        ca_key, csr = lab.path("ca-key.pem"), lab.path("csr.pem")
-        names = ", ".join(f"DNS:{name}" for name in names)
+        self.lab, self.ca = lab, lab.path("ca.pem")
         ca_conf = lab.write("ca.cnf", REQUEST.format(cn="sluice lab CA", names="DNS:ca"))
-        conf = lab.write("cert.cnf", REQUEST.format(cn="sluice lab", names=names))
-        curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-        lab.must(["openssl", "req", "-x509", *curve, "-days", "2", "-config", ca_conf, "-extensions", "ca",
-                  "-keyout", ca_key, "-out", self.ca])
-        lab.must(["openssl", "req", *curve, "-config", conf, "-keyout", self.key, "-out", csr])
-        lab.must(["openssl", "x509", "-req", "-in", csr, "-CA", self.ca, "-CAkey", ca_key, "-days", "2",
-                  "-extfile", conf, "-extensions", "server", "-out", self.cert])
+        lab.must(["openssl", "req", "-x509", *CURVE, "-days", "2", "-config", ca_conf, "-extensions", "ca",
+                  "-keyout", lab.path("ca-key.pem"), "-out", self.ca])
+        self.cert, self.key = self.issue("cert", "sluice lab", names)
         lab.env["CURL_CA_BUNDLE"] = lab.env["SSL_CERT_FILE"] = self.ca
+
+    def issue(self, stem, cn, names):
+        """A certificate and its key: files of the lab that begin with stem."""
+        lab, cert, key, csr = self.lab, *(self.lab.path(f"{stem}{end}") for end in (".pem", "-key.pem", "-csr.pem"))
+        conf = lab.write(f"{stem}.cnf", REQUEST.format(cn=cn, names=", ".join(f"DNS:{name}" for name in names)))
+        lab.must(["openssl", "req", *CURVE, "-config", conf, "-keyout", key, "-out", csr])
+        lab.must(["openssl", "x509", "-req", "-in", csr, "-CA", self.ca, "-CAkey", lab.path("ca-key.pem"), "-days", "2",
+                  "-extfile", conf, "-extensions", "server", "-out", cert])
+        return cert, key
