@@ -81,25 +81,29 @@ int greet_begin(struct worker *w, struct conn *c, struct dial *d, struct up *u)
 	return say(d, u, out, n) < 0 ? -1 : outcome(d, r);
 }
 
+/* Reads until nothing is left: an end of the stream right behind half an answer makes no event. */
 int greet_continue(struct worker *w, struct conn *c, struct dial *d, struct up *u)
 {
 	struct hop_target t = target_of(w, c);
+	enum hop_result r = HOP_MORE;
 	uint8_t out[HOP_OUT_MAX];
 	size_t used = 0, n = 0;
-	ssize_t got = recv(u->fd, w->scratch, BUFFER_SIZE, MSG_DONTWAIT | MSG_PEEK);
 
-	if (got < 0 && (errno == EAGAIN || errno == EINTR))
-		return 0;
-	if (got <= 0) {
-		d->why = "gateway_closed";
-		return -1;
+	while (r == HOP_MORE) {
+		ssize_t got = recv(u->fd, w->scratch, BUFFER_SIZE, MSG_DONTWAIT | MSG_PEEK);
+
+		if (got < 0 && (errno == EAGAIN || errno == EINTR))
+			return 0;
+		if (got > 0)
+			r = hop_feed(&d->hop, &t, w->scratch, (size_t)got, &used, out, sizeof(out),
+			             &n);
+		/* What comes behind the answer is payload, and stays in the socket. */
+		if (got <= 0 || recv(u->fd, w->scratch, used, MSG_DONTWAIT) != (ssize_t)used) {
+			d->why = "gateway_closed";
+			return -1;
+		}
+		if (say(d, u, out, n) < 0)
+			return -1;
 	}
-	enum hop_result r = hop_feed(&d->hop, &t, w->scratch, (size_t)got, &used, out,
-	                             sizeof(out), &n);
-	/* What comes behind the answer is payload, and stays in the socket. */
-	if (used && recv(u->fd, w->scratch, used, MSG_DONTWAIT) != (ssize_t)used) {
-		d->why = "gateway_closed";
-		return -1;
-	}
-	return say(d, u, out, n) < 0 ? -1 : outcome(d, r);
+	return outcome(d, r);
 }
