@@ -17,11 +17,11 @@ nameservers = {nameserver}
 WAY = """\
 [service service-{number}]
 hosts      = {hosts}
-ports      = http:80, https:443
-resolution = dns
+ports      = {ports}
+{addresses}resolution = dns
 [gateway egress-{number}]
 address    = {where}
-servers    = http:80, tls:443
+servers    = {servers}
 hosts      = {hosts}
 via        = {via}
 {more}[route route-{number}]
@@ -36,6 +36,9 @@ class Way(NamedTuple):
     via: str
     where: list
     hosts: list
+    ports: str = "http:80, https:443"
+    servers: str = "http:80, tls:443"
+    addresses: str = ""  # whole lines, as `more`
     more: str = ""
 
 
@@ -48,8 +51,8 @@ class Plant:
         self.node = Node(self.pod, world.programs, ["--workers", "1", *args])
         text = POLICY.format(log=self.node.access_log, nameserver=address(NAMESERVER, V4))
         for number, way in enumerate(ways):
-            text += WAY.format(number=number, hosts=", ".join(way.hosts), where=", ".join(way.where), via=way.via,
-                               more=way.more)
+            fields = {**way._asdict(), "where": ", ".join(way.where), "hosts": ", ".join(way.hosts)}
+            text += WAY.format(number=number, **fields)
         self.node.policy(text)
         self.log = AccessLog(self.node.access_log)
         self.lines = 0
