@@ -13,7 +13,7 @@ NGINX_STREAM = "/usr/lib/nginx/modules/ngx_stream_module.so"
 
 
 class Gateway:
-    """A running program that takes connections. `said`: a pattern whose groups are name and port that it was asked for."""
+    """A running program that takes connections. `said`: a pattern; its groups are the name and port it was asked for."""
 
     program = said = None
     port = 0
@@ -239,7 +239,7 @@ backend out
 
 
 class Nginx(Gateway):
-    """HTTP by Host on `port`, TLS by SNI on `port` + 363 (80 and 443). proxy: "proxy_protocol", to have a header first."""
+    """HTTP by Host on `port`, TLS by SNI on `port` + 363: 80 and 443. proxy: "proxy_protocol", for a header first."""
 
     program, port, said = "nginx", 80, r"^(?:sni|host)=(\S+)"
 

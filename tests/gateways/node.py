@@ -132,5 +132,6 @@ def test_a_server_that_speaks_first(world):
                 sock.settimeout(20)
                 sock.connect(("198.51.100.99", 7000))
                 Talk(sock).play([r"recv ^220 ready\r\n$", r"send EHLO me\r\n", r"recv ^250 ok\r\n$", "shut", "end"])
-                plant.logged(response_flags="-", upstream_cluster="outbound|7000||egress-0", bytes_received=9, bytes_sent=19)
+                plant.logged(response_flags="-", upstream_cluster="outbound|7000||egress-0", bytes_received=9,
+                             bytes_sent=19)
                 assert not server.finish(), (via, verb, server.wrongs)

@@ -10,6 +10,8 @@ from plant import Plant, Way
 ELSEWHERE = "198.51.100.99"  # where clients believe that the host is: nobody may see a packet for it
 ASKED = r"recv ^CONNECT \S+ HTTP/1.1\r\nHost: \S+\r\n\r\n"
 GREETED = r"recv ^\x05\x01\x00$"
+REPLIES = ("failure", "not_allowed", "network_unreachable", "host_unreachable", "connection_refused", "ttl_expired",
+           "no_such_command", "no_such_address")
 CHOSEN = [GREETED, r"send \x05\x00", r"recv ^\x05\x01\x00\x03"]
 
 
@@ -38,9 +40,8 @@ ROWS = {
     "connect-half": connect(r"HTTP/1.1 200 OK\r\nA: b", "gateway_closed", "close"),
     "connect-closes": Bad("connect", [ASKED, "close"], "gateway_closed"),
     "connect-resets": Bad("connect", [ASKED, "abort"], "gateway_closed"),
-    **{f"socks-{reply}": socks(rf"\x05\x{reply:02}\x00\x01" + r"\x00" * 6, f"socks_{reason}") for reply, reason in enumerate(
-        ("failure", "not_allowed", "network_unreachable", "host_unreachable", "connection_refused", "ttl_expired",
-         "no_such_command", "no_such_address"), 1)},
+    **{f"socks-{reply}": socks(rf"\x05\x{reply:02}\x00\x01" + r"\x00" * 6, f"socks_{reason}")
+       for reply, reason in enumerate(REPLIES, 1)},
     "socks-no-method": Bad("socks5", [GREETED, r"send \x05\xff", "hold"], "socks_no_method"),
     "socks-password": Bad("socks5", [GREETED, r"send \x05\x02", "hold"], "socks_malformed"),
     "socks-early": Bad("socks5", [GREETED, r"send \x05\x00\x05\x00\x00\x01" + r"\x00" * 6, "hold"], "socks_malformed"),
