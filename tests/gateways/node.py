@@ -96,7 +96,7 @@ def test_a_kept_connection_carries_one_host(world):
 
 def test_much_both_ways(world):
     """Larger than any buffer."""
-    size = 20_000_000
+    size = 8_000_000
     want = hashlib.sha256(pattern(0, size)).hexdigest()
     upload = world.lab.path("upload")
     with open(upload, "wb") as file:

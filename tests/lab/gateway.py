@@ -13,7 +13,7 @@ NGINX_STREAM = "/usr/lib/nginx/modules/ngx_stream_module.so"
 
 
 class Gateway:
-    """A running program that takes connections. `said`: a pattern; its groups are the name and port it was asked for."""
+    """A running program that takes connections. `said`: a pattern; its groups are the name and port it was told."""
 
     program = said = None
     port = 0
