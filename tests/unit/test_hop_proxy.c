@@ -194,6 +194,37 @@ static void test_bound(void **state)
 		}
 }
 
+/* What HAProxy 2.6 said of a TLS client with a certificate, all its options on. */
+static void test_captured(void **state)
+{
+	static const char hex[] =
+		"0d0a0d0a000d0a515549540a2111007f0a4d0102cb007129b6d41f4303000427f5627b010002683202001177"
+		"77772e77696b6970656469612e6f726705000020004d0700000000210007544c5376312e332200066e6f6465"
+		"2d31250005454332353624001165636473612d776974682d534841323536230016544c535f4145535f323536"
+		"5f47434d5f534841333834";
+	uint8_t bytes[sizeof(hex) / 2];
+	struct addr src = addr("10.77.1.2"), dst = addr("203.0.113.41");
+	struct hop_proxy p;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bytes); i++) {
+		unsigned v;
+
+		assert_int_equal(sscanf(hex + 2 * i, "%2x", &v), 1);
+		bytes[i] = (uint8_t)v;
+	}
+	assert_int_equal(hop_proxy_read(bytes, sizeof(bytes), &p), sizeof(bytes));
+	assert_string_equal(p.name, "www.wikipedia.org");
+	assert_int_equal(p.alpn_len, 2);
+	assert_memory_equal(p.alpn, "h2", 2);
+	assert_memory_equal(&p.src, &src, sizeof(src));
+	assert_memory_equal(&p.dst, &dst, sizeof(dst));
+	assert_int_equal(p.sport, 0xb6d4);
+	assert_int_equal(p.dport, 8003);
+	bytes[sizeof(bytes) - 1] ^= 1;
+	assert_int_equal(hop_proxy_read(bytes, sizeof(bytes), &p), HOP_PROXY_CRC);
+}
+
 /* What begins otherwise is refused by the byte that does. */
 static void test_signature(void **state)
 {
@@ -310,7 +341,7 @@ static void test_written_bytes(void **state)
 int main(void)
 {
 	enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
-	static struct CMUnitTest tests[ROWS + 5];
+	static struct CMUnitTest tests[ROWS + 6];
 	int failed;
 
 	guard_init(&guard, 2 * HOP_PROXY_MAX);
@@ -324,6 +355,7 @@ int main(void)
 	tests[ROWS + 2] = (struct CMUnitTest)cmocka_unit_test(test_flips);
 	tests[ROWS + 3] = (struct CMUnitTest)cmocka_unit_test(test_writes);
 	tests[ROWS + 4] = (struct CMUnitTest)cmocka_unit_test(test_written_bytes);
+	tests[ROWS + 5] = (struct CMUnitTest)cmocka_unit_test(test_captured);
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
 	guard_fini(&guard);
 	return failed;
