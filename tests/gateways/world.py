@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 """An internet with gateways in it, and pods that may reach nothing else."""
+import os
+import re
 import struct
 
 from lab import Internet
@@ -9,6 +11,10 @@ from lab.sniffer import Sniffer
 
 HOSTS = {"www.wikipedia.org": WEB, "origin.test": 20, "egress.test": 40, "closed.test": 67}
 NUMBERS = range(41, 200)  # hosts of gateways, one after the other
+
+
+class Skip(Exception):
+    """A test that cannot run here; the text says why."""
 
 
 class World:
@@ -34,6 +40,12 @@ class World:
     def tls(self):
         """Options of a gateway that does TLS."""
         return {"ca": self.authority.ca, "cert": self.authority.cert, "key": self.authority.key}
+
+    def need_tls(self):
+        """Skip in a build whose nodes speak no TLS."""
+        with open(os.path.join(self.programs, "autoconf.h"), encoding="ascii") as file:
+            if not re.search("^#define CONFIG_TLS_(BEARSSL|MBEDTLS) 1$", file.read(), re.M):
+                raise Skip("built without a TLS library")
 
     def pod(self, name="pod"):
         self._pods += 1
