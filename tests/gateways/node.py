@@ -6,7 +6,7 @@ import re
 import socket
 
 from lab.gateway import Dante, HaproxyAuthority, Nginx, Squid, Ssh, Tinyproxy
-from lab.internet import V4, address
+from lab.internet import V4, V6, address, literal
 from lab.talk import Server, Talk, pattern
 from plant import Plant, Way
 
@@ -19,7 +19,7 @@ def check(world, via, gateway, asked_tls, asked_http, *options, where=None):
         before = len(gateway.asked())
         assert plant.curl("https://www.wikipedia.org/", *options) == (0, HELLO)
         gateway.was_asked(before, asked_tls)
-        plant.logged(response_code=0, response_flags="-", upstream_host=f"~{gateway.address}:.*",
+        plant.logged(response_code=0, response_flags="-", upstream_host=f"~{re.escape(literal(gateway.address))}:.*",
                      upstream_cluster="outbound|443||egress-0", requested_server_name="www.wikipedia.org")
         for path in ("/echo/1", "/echo/2"):
             before = len(gateway.asked())
@@ -28,7 +28,7 @@ def check(world, via, gateway, asked_tls, asked_http, *options, where=None):
             assert re.search(r"^host: origin\.test\r?$", says, re.I | re.M), says
             gateway.was_asked(before, asked_http)
             plant.logged(response_code=200, response_flags="-", upstream_cluster="outbound|80||egress-0", path=path,
-                         response_code_details="via_upstream", upstream_host=f"~{gateway.address}:.*")
+                         response_code_details="via_upstream", upstream_host=f"~{re.escape(literal(gateway.address))}:.*")
         before = gateway.asked()
         assert plant.curl("http://evil.test/", "--resolve", "evil.test:80:198.51.100.66")[0] == 0
         plant.logged(response_code=502, authority="evil.test", route_name="block_all")
@@ -41,6 +41,10 @@ def test_squid(world):
 
 def test_tinyproxy(world):
     check(world, "connect", world.gateway(Tinyproxy), "www.wikipedia.org:443", "origin.test:80")
+
+
+def test_tinyproxy_by_ipv6(world):
+    check(world, "connect", world.gateway(Tinyproxy, family=V6), "www.wikipedia.org:443", "origin.test:80", "-4")
 
 
 def test_dante(world):

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from lab import until
 from lab.accesslog import AccessLog, matches
-from lab.internet import V4, address
+from lab.internet import V4, address, literal
 from lab.node import Node
 
 NAMESERVER = 54
@@ -76,7 +76,7 @@ class Plant:
         """Whether a frame goes to the gateway or to the name server."""
         if frame.kind == "udp" and (frame.dst, frame.dport) == (address(NAMESERVER, V4), 53):
             return True
-        return frame.kind == "tcp" and any(where in (frame.dst, f"{frame.dst}:{frame.dport}")
+        return frame.kind == "tcp" and any(where in (frame.dst, f"{literal(frame.dst)}:{frame.dport}")
                                            for way in self.ways for where in (one.split()[0] for one in way.where))
 
     def curl(self, url, *more):

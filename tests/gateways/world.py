@@ -34,8 +34,8 @@ class World:
         """A host that nobody is yet."""
         return next(self._numbers)
 
-    def gateway(self, kind, port=None, **options):
-        return kind(self.internet, self.number(), port, **options)
+    def gateway(self, kind, **options):
+        return kind(self.internet, self.number(), **options)
 
     def tls(self):
         """Options of a gateway that does TLS."""

@@ -7,7 +7,7 @@ import os
 import re
 
 from lab.base import Late, need, until
-from lab.internet import DNS, V4, address
+from lab.internet import DNS, V4, address, literal
 
 NGINX_STREAM = "/usr/lib/nginx/modules/ngx_stream_module.so"
 
@@ -18,20 +18,20 @@ class Gateway:
     program = said = None
     port = 0
 
-    def __init__(self, internet, number, port=None, **options):
+    def __init__(self, internet, number, port=None, family=V4, **options):
         need(*self.program.split())
         self.internet, self.lab, self.number = internet, internet.lab, number
         self.port = port or self.port
         self.name = f"{internet.name}/{type(self).__name__.lower()}-{number}-{self.port}"
-        self.address = address(number, V4)
-        self.where = f"{self.address}:{self.port}"
+        self.address = address(number, family)
+        self.where = f"{literal(self.address)}:{self.port}"
         self.dir = self.lab.path(self.name)
         self.log = f"{self.dir}/log"
         os.makedirs(self.dir)
         os.chmod(self.dir, 0o777)  # most give up their privileges
         self.options = options
         self.child = self.start()
-        self.wait(self.child, lambda: internet.answers(number, self.port))
+        self.wait(self.child, lambda: internet.answers(number, self.port, family))
 
     def start(self):
         """Spawn it; returns the child whose output is shown if it ends."""
@@ -46,9 +46,10 @@ class Gateway:
         return self.internet.space.spawn(f"{self.name}{name}", list(argv))
 
     def write(self, text, name="conf"):
-        """A file of its own; {dir}, {address}, {port}, {dns} and the options are filled in."""
+        """A file of its own; what stands in braces is filled in, with the options too."""
         return self.lab.write(f"{self.name}/{name}", text.format(
-            dir=self.dir, address=self.address, port=self.port, log=self.log, dns=address(DNS[V4], V4), **self.options))
+            dir=self.dir, log=self.log, dns=address(DNS[V4], V4), address=self.address, host=literal(self.address),
+            port=self.port, where=self.where, **self.options))
 
     def text(self):
         """Its own log."""
@@ -78,7 +79,7 @@ class Squid(Gateway):
     def start(self):
         self.options.setdefault("rule", "allow")
         return self.spawn("squid", "-N", "-d1", "-f", self.write("""\
-http_port {address}:{port}
+http_port {where}
 http_access {rule} all
 dns_nameservers {dns}
 visible_hostname gateway
@@ -190,7 +191,7 @@ class HaproxyAuthority(Gateway):
         child = self.spawn("haproxy", "-db", "-f", self.write(HAPROXY + """\
 frontend in
 	mode tcp
-	bind {address}:{port} accept-proxy
+	bind {where} accept-proxy
 	log global
 	log-format "from=%ci:%cp to=%[var(sess.to)]:%fp authority=%[fc_pp_authority]:%fp %B %ts"
 	tcp-request session set-var(sess.to) dst
@@ -221,7 +222,7 @@ class HaproxyTls(Gateway):
         child = self.spawn("haproxy", "-db", "-f", self.write(HAPROXY + """\
 frontend in
 	mode http
-	bind {address}:{port} ssl crt {dir}/pem ca-file {ca} verify {verify}
+	bind {where} ssl crt {dir}/pem ca-file {ca} verify {verify}
 	log global
 	log-format "host=%[capture.req.hdr(0)] sni=%[ssl_fc_sni] version=%sslv client=%[ssl_c_s_dn(CN)] %ST %ts"
 	http-request capture req.hdr(host) len 255
@@ -257,7 +258,7 @@ stream {{
 	access_log {log} asked;
 	resolver {dns} ipv6=off;
 	server {{
-		listen {address}:{tls} {proxy};
+		listen {host}:{tls} {proxy};
 		ssl_preread on;
 		proxy_pass $ssl_preread_server_name:443;
 	}}
@@ -269,7 +270,7 @@ http {{
 	fastcgi_temp_path {dir}/t; uwsgi_temp_path {dir}/t; scgi_temp_path {dir}/t;
 	resolver {dns} ipv6=off;
 	server {{
-		listen {address}:{port} {proxy};
+		listen {where} {proxy};
 		location / {{
 			proxy_pass http://$host:80;
 			proxy_http_version 1.1;
@@ -294,7 +295,7 @@ pid =
 debug = info
 output = {log}
 [gateway]
-accept = {address}:{port}
+accept = {where}
 connect = {to}
 cert = {cert}
 key = {key}
