@@ -42,7 +42,7 @@ tests: $(UNIT_TESTS) $(REPLAYS) $(DIFF_TESTS)
 UNIT_SUITES  = $(foreach t,$(UNIT_TESTS),'unit/$(notdir $(t)): CMOCKA_MESSAGE_OUTPUT=TAP $(t)') \
                $(foreach t,$(REPLAYS),'replay/$(notdir $(t)): $(t) tests/fuzz/seeds/$(notdir $(t))')
 RUNNERS     := $(patsubst tests/%/run,%,$(wildcard $(patsubst %,tests/%/run,docs build rules init tproxy differential e2e \
-               resource leak gateways)))
+               resource leak gateways plant)))
 run-suites   = tests/run --log $(O)/tests/log
 runner       = '$(1): tests/$(1)/run $($(1)-arguments)'
 e2e-arguments = --sanitize-bin $(O)/sanitize

@@ -101,6 +101,12 @@ class Internet:
         """A new pod; dns: the family that its name server answers for (0: both); plugged: see Pod."""
         return Pod(self, name, next(self._pods), dns, plugged)
 
+    def join_pods(self):
+        """Pods reach each other from now on; 192.0.2.0/24 and 2001:db8:dead::/64 go on to swallow everything."""
+        self.space.sysctl("ipv4/ip_forward", 1)
+        self.space.sysctl("ipv6/conf/all/forwarding", 1)
+        self.space.ip("route add blackhole 192.0.2.0/24", "route add blackhole 2001:db8:dead::/64")
+
     def listen(self, number, port, family, backlog=1024):
         """A listening TCP socket on a host's address."""
         sock = self.space.socket(FAMILY[family])
@@ -186,8 +192,9 @@ class Pod:
         self.internet = internet
         self.space = Space(internet.lab, name)
         self.wire = f"pod{index}"
-        self.addresses = {V4: f"10.77.{index}.2", V6: f"fd00:77:{index}::2"}
-        self.gateways = {V4: f"10.77.{index}.1", V6: f"fd00:77:{index}::1"}
+        net4, net6 = f"10.{77 + index // 256}.{index % 256}", f"fd00:77:{index}:"
+        self.addresses = {V4: f"{net4}.2", V6: f"{net6}:2"}
+        self.gateways = {V4: f"{net4}.1", V6: f"{net6}:1"}
         self.use_nameserver(DNS[dns], dns or V4)
         if plugged:
             self.lay_wire()

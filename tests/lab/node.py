@@ -22,14 +22,18 @@ def need_programs(directory):
 
 
 class Node:
-    """A pod's policy, rules and proxy. The policy text is changed with policy()."""
+    """A pod's policy, rules and proxy. The policy text is changed with policy().
 
-    def __init__(self, pod, programs, args=(), name=None, prefix=()):
+    role: what the policy is compiled for: "mesh", or the gateway that the pod is.
+    """
+
+    def __init__(self, pod, programs, args=(), name=None, prefix=(), role="mesh"):
         self.pod = pod
         self.lab = pod.internet.lab
         self.name = name or pod.space.name.rpartition("-")[2]
         self.programs = programs
         self.args = list(args)
+        self.role = role
         self.prefix = list(prefix)  # of the proxy's command line: prlimit, taskset
         self.dir = self.lab.path(self.name)
         self.state = os.path.join(self.dir, "state")
@@ -50,7 +54,7 @@ class Node:
         """Write the policy's source and compile it; returns the result of sluice-rules."""
         with open(self.source, "w", encoding="utf-8") as file:
             file.write(text)
-        return self.lab.run([self.program("rules"), "compile", self.source, "-o", self.compiled])
+        return self.lab.run([self.program("rules"), "compile", "--node", self.role, self.source, "-o", self.compiled])
 
     def policy(self, text):
         """The same, for policies that have to compile."""

@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: MIT
 """What comes out of a pod: every frame that arrives at the internet's end of its wire."""
+import fcntl
 import ipaddress
+import select
 import socket
 import struct
+import termios
 import threading
 from typing import NamedTuple
+
+from lab.base import until
 
 ETH_P_ALL = 3
 SO_RCVBUFFORCE = 33
@@ -71,27 +76,33 @@ class Sniffer:
         with pod.internet.space.inside():
             self._socket.bind((pod.wire, ETH_P_ALL))
         self._closed = False
-        self._socket.settimeout(0.2)
+        self._socket.setblocking(False)
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
         pod.internet.lab.at_exit(self.close)
 
     def _read(self):
+        ready = select.poll()
+        ready.register(self._socket, select.POLLIN)
         while not self._closed:
-            try:
-                data = self._socket.recv(128)
-            except TimeoutError:
-                continue
-            except OSError:
-                return
-            frame = decode(data)
-            if frame.kind == "arp" or frame.kind == "icmpv6" and frame.first in NEIGHBOUR:
+            if not ready.poll(200):
                 continue
             with self._lock:
-                self.frames.append(frame)
+                try:
+                    frame = decode(self._socket.recv(128))
+                except OSError:
+                    return
+                if frame.kind != "arp" and not (frame.kind == "icmpv6" and frame.first in NEIGHBOUR):
+                    self.frames.append(frame)
+
+    def _empty(self):
+        """Whether every frame that has arrived is among `frames`."""
+        with self._lock:
+            return struct.unpack("i", fcntl.ioctl(self._socket, termios.FIONREAD, bytes(4)))[0] == 0
 
     def seen(self, start=0):
-        """A copy of the frames since position start."""
+        """A copy of the frames since position start, with all that have arrived."""
+        until(self._empty, "the sniffer to read what has come")
         with self._lock:
             return self.frames[start:]
 
@@ -99,7 +110,11 @@ class Sniffer:
         """Frames that the kernel could not keep for us, since the last call."""
         return struct.unpack("II", self._socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))[1]
 
-    def close(self):
+    def stop(self):
+        """Let it end in its own time: close() then need not wait."""
         self._closed = True
+
+    def close(self):
+        self.stop()
         self._thread.join()
         self._socket.close()
