@@ -128,13 +128,14 @@ class Machine(Node):
 class Plant:
     """`with` ends it, and checks nothing: that is for who made it.
 
-    gateways: name to role, which is the name of a [gateway]; several machines may be the same one.
+    gateways: name to role, which is the name of a [gateway]; several machines may be the same one. plain: machines
+    without sluice.
     """
 
     _numbers = itertools.count(1)
 
     def __init__(self, internet, programs, family=V4, nodes=("node",), gateways=None, method="tproxy", bare=False,
-                 args=None):
+                 args=None, plain=()):
         self.internet = internet
         self.programs = programs
         self.family = family
@@ -144,8 +145,9 @@ class Plant:
         self.nodes = [Machine(self, name, args=args.get(name, ())) for name in nodes]
         self.gateways = [Machine(self, name, role, not bare, args.get(name, ()))
                          for name, role in (gateways or {}).items()]
-        self.machines = {machine.short: machine for machine in [*self.nodes, *self.gateways]}
-        for node in self.nodes:
+        plain = [Machine(self, name) for name in plain]
+        self.machines = {machine.short: machine for machine in [*self.nodes, *self.gateways, *plain]}
+        for node in [*self.nodes, *plain]:
             node.reach = {(gateway.address, 0) for gateway in self.gateways}
 
     def __getitem__(self, name):
@@ -204,5 +206,5 @@ class Plant:
     def reload(self, text, *names):
         """The same for machines that run; the policy's name has to differ from the last."""
         self.text = text
-        for name in names or self.machines:
+        for name in names or [machine.short for machine in [*self.gateways, *self.nodes]]:
             self.machines[name].reload(self.fill(text, self.machines[name]))

@@ -48,6 +48,10 @@ resolution = dns
 """
 
 
+ALL = "origin.test, other.test, third.test"
+GET = "send GET {path} HTTP/1.1\\r\\nHost: {host}\\r\\n\\r\\n"
+
+
 class Failed(Exception):
     """Something is not as it should be."""
 
@@ -65,6 +69,19 @@ def route(name, hosts, to, sender="mesh", port=None):
     """A [route]; port None: any."""
     number = f"port = {port}\n" if port else ""
     return f"[route {name}]\nhosts = {hosts}\n{number}from = {sender}\nto = {to}\n"
+
+
+def outs(*gateways):
+    """At those gateways, every host goes to itself."""
+    names = ", ".join(gateways)
+    return "".join(route(f"out-{name.split('.')[0]}-{port}", name, f"{name}:{port}", names, port)
+                   for name in ALL.split(", ") for port in (80, 443))
+
+
+def open_outs(plant, *gateways):
+    """And may go there."""
+    for name in gateways:
+        plant.allow(name, *(f"{host}:{port}" for host in ALL.split(", ") for port in (80, 443)))
 
 
 def renamed(text, name):
@@ -90,7 +107,10 @@ class World:
         self.name = "v4" if family == V4 else "v6"
 
     def begin(self):
-        """Before each case: forget what the origins had."""
+        """Before each case: forget what the origins had, and what a case that failed has left."""
+        for server in self.servers:
+            server.finish(0.1)
+        self.servers.clear()
         for origin in self.origins.values():
             origin.requests.clear()
             origin.violations.clear()
@@ -108,17 +128,7 @@ class World:
 
     def over(self, plant):
         """No packet went where it may not go, nothing is left in the proxies, and they end in order."""
-        running = [machine for machine in plant.machines.values() if machine.proxy]
-        for machine in running:
-            expect(machine.proxy.alive(), f"{machine.short}: the proxy has ended")
-            until(lambda machine=machine: machine.ctl("/connections") == "", f"{machine.short}: no connection is left")
-            left = {name: value for name, value in machine.stats().items() if value and re.match(
-                r"sluice_(downstream_[cr][xq]_active|buffers_used|pipes_used|names_used)", name)}
-            expect(not left, f"{machine.short}: gauges that are not back to zero: {left}")
-        for machine in plant.nodes:
-            if machine.proxy:  # the last that holds idle connections to the others
-                self.end(machine)
-        for machine in plant.gateways:
+        for machine in [*plant.nodes, *plant.gateways]:  # in this order: idle connections are to those that come later
             if machine.proxy:
                 self.end(machine)
         for machine in plant.machines.values():
@@ -134,6 +144,11 @@ class World:
 
     @staticmethod
     def end(machine):
+        expect(machine.proxy.alive(), f"{machine.short}: the proxy has ended")
+        until(lambda: machine.ctl("/connections") == "", f"{machine.short}: no connection is left")
+        left = {name: value for name, value in machine.stats().items() if value and re.match(
+            r"sluice_(downstream_[cr][xq]_active|buffers_used|pipes_used|names_used)", name)}
+        expect(not left, f"{machine.short}: gauges that are not back to zero: {left}")
         status = machine.stop()
         expect(status == 0, f"{machine.short}: SIGTERM: status {status}")
         text = machine.proxy.output()
