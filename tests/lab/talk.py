@@ -17,6 +17,7 @@ A script is a list of lines, each a verb and its argument:
     abort           reset the connection
     close           close it (what a script's end does anyway)
     hold            wait until the peer closes or resets, whatever comes
+    echo            the same, and whatever comes is sent back
     tls NAME        TLS from here on, with this server name (a client's) or with the lab's certificate (`tls -`)
 """
 import errno
@@ -199,6 +200,15 @@ class Talk:
             while self.read():
                 self.data = b""
         except ConnectionResetError:
+            pass
+
+    def do_echo(self, _):
+        self.data = b""
+        try:
+            while self.read():
+                self.sock.sendall(self.data)
+                self.data = b""
+        except ConnectionError:
             pass
 
     def do_tls(self, name):
