@@ -12,7 +12,9 @@ from scene import GET, HEAD, HOSTS, SERVICES, expect, gateway, open_outs, route
 CASES = Path(__file__).resolve().parent.parent / "e2e/cases"
 EGRESS = gateway("egress", "@{egress}", "origin.test, other.test")
 TEXT = HEAD + SERVICES + EGRESS + route("out", "origin.test", "origin.test:80", "egress", 80) \
-    + route("out-tls", "origin.test", "origin.test:443", "egress", 443)
+    + route("out-tls", "origin.test", "origin.test:443", "egress", 443) \
+    + route("third", "third.test", "third.test:80", "egress", 80) \
+    + route("third-tls", "third.test", "third.test:443", "egress", 443)  # which its hosts do not hold
 ONE = {"egress": "egress"}
 
 
@@ -38,7 +40,7 @@ def test_unlisted_hosts(world, bare):
         client, egress = plant["client"], plant["egress"]
         answer = r"^HTTP/1.1 404 Not Found\r\ndate: [^\r]*\r\nserver: sluice\r\ncontent-length: 0\r\n\r\n"
         talk = client.open("egress:80")
-        for host in ("evil.test", "other.test", "localhost", "www.origin.test", plant.fill("@{[egress]}", client),
+        for host in ("evil.test", "other.test", "third.test", "localhost", "www.origin.test", plant.fill("@{[egress]}", client),
                      "127.0.0.1", plant.fill("@{[evil.test]}", client)):
             talk.do_send(GET.format(path="/secret", host=host)[5:])
             talk.do_recv(answer)
@@ -50,8 +52,10 @@ def test_unlisted_hosts(world, bare):
         refused = {"response_code": 404, "response_flags": "NR", "upstream_host": "-", "upstream_cluster": "-"}
         egress.wait_log(authority="evil.test", **refused, path="/secret")
         egress.wait_log(authority="other.test", **refused)
-        egress.wait_log(7, **refused)
-        expect(not world.requests("evil.test", "other.test"), f"{world.requests('evil.test', 'other.test')}")
+        egress.wait_log(authority="third.test", **refused)
+        egress.wait_log(8, **refused)
+        others = world.requests("evil.test", "other.test", "third.test")
+        expect(not others, f"{others}")
 
 
 @both
@@ -61,7 +65,7 @@ def test_unlisted_server_names(world):
     with plain_plant(world) as plant:
         open_outs(plant, "egress")
         plant.start(TEXT)
-        for host in ("evil.test", "other.test", "www.origin.test"):
+        for host in ("evil.test", "other.test", "third.test", "www.origin.test"):
             plant["client"].talk("egress:443", f"hello {host}", "gone")
             plant["egress"].wait_log(requested_server_name=host, response_flags="NR", upstream_host="-")
         plant["client"].talk("egress:443", "hello -", "gone")
