@@ -31,7 +31,6 @@ def test_dialling_the_origin_itself(world):
         expect({where for where, _ in node.dialled()} == {plant.address("egress")}, f"{node.dialled()}")
 
 
-@both
 def test_another_address_with_an_allowed_name(world):
     """Whatever address is dialled, the name's route decides: the request reaches the name's owner by the gateway."""
     with world.plant(gateways=ONE) as plant:
@@ -46,7 +45,6 @@ def test_another_address_with_an_allowed_name(world):
         expect(not world.requests("evil.test"), f"{world.requests('evil.test')}")
 
 
-@both
 def test_an_address_as_host(world):
     """The origin's address in the Host, and TLS without a name: neither is the name, so both are refused."""
     with world.plant(gateways=ONE) as plant:

@@ -45,7 +45,6 @@ def test_two_gateways(world):
         expect(world.requests("other.test")[0][0] == first.address, f"{world.requests('other.test')}")
 
 
-@both
 def test_second_is_down(world):
     """The first says 503; it does not go direct, though it could."""
     with world.plant(gateways=CHAIN) as plant:
@@ -61,7 +60,6 @@ def test_second_is_down(world):
         expect(not world.requests(), f"{world.requests()}")
 
 
-@both
 def test_second_does_not_accept(world):
     """Its 404 comes back, and says whose it is in the logs."""
     text = TEXT.replace(gateway("egress2", "@{egress2}", "origin.test"), gateway("egress2", "@{egress2}", "*"))

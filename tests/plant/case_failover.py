@@ -78,7 +78,6 @@ def test_all_are_silent(world):
                 world.swallow(plant.address(name), False)
 
 
-@both
 def test_comes_back(world):
     """A gateway that is started again is used again, without anything being done at the node."""
     with world.plant(gateways={"egress": "egress"}, args={"egress": ["--drain", "1"]}) as plant:
@@ -93,7 +92,6 @@ def test_comes_back(world):
         all_through(plant, node, 2)
 
 
-@both
 @sanitize
 def test_killed_under_requests(world):
     """SIGKILL in the middle of requests and of a tunnel: cut or 503, and never direct; then it serves again."""
@@ -134,7 +132,6 @@ def test_by_name(world):
             "@{[second]}:80", plant["node"]))
 
 
-@both
 def test_name_is_not_known(world):
     """A gateway's name that does not exist: an error, and nothing direct; once it exists, it is used."""
     text = HEAD + SERVICES + gateway("egress", "nowhere.plant.example") + ROUTES
@@ -166,7 +163,6 @@ def test_name_leads_where_nothing_may(world):
             expect(not plant["node"].dialled(), f"{where}: {plant['node'].dialled()}")
 
 
-@both
 def test_subset_that_is_down(world):
     """A subset's route does not borrow the gateway's other endpoints."""
     text = HEAD + SERVICES + gateway("egress", "@{first}, @{second}", more="subset left = @{first}\nsubset right = @{second}") \
@@ -191,7 +187,6 @@ def test_route_that_is_drawn_is_final(world):
         expect(set(codes) == {"200", "503"}, f"{codes}")
 
 
-@both
 def test_error_of_the_origin_is_the_gateways(world):
     """The gateway is there and the origin is not: the gateway's 503 reaches the client, TLS is closed."""
     text = HEAD + SERVICES.replace("third.test", "refuses.test") + gateway("egress", "@{egress}") \
@@ -220,3 +215,19 @@ def test_routes_go_and_gateway_stays_down(world):
         expect(node.curl("http://origin.test/bytes/1")[0] == "200", "without the route")
         node.reload(plant.fill(text + ROUTES, node))
         nothing_through(world, node)
+
+
+@rows({"allow-any": "outbound    = allow-any", "audit": "enforcement = audit"})
+def test_what_opens_a_node_does_not_open_a_route(world, line):
+    """With a policy that lets nodes go anywhere, what is routed still goes to the gateway or nowhere."""
+    with world.plant(gateways=BOTH) as plant:
+        plant.allow("node", "evil.test:80")
+        plant.start(PAIR.replace("access-log ", f"{line}\naccess-log "), only=["node"])
+        code, _, error = plant["node"].curl("http://evil.test/", "--resolve",
+                                            plant.fill("evil.test:80:@{[evil.test]}", plant["node"]))
+        expect(code == "200", f"the policy does not let it out: {code} {error}")
+        nothing_through(world, plant["node"])
+        address = plant.fill("@{[origin.test]}", plant["node"])
+        code, _, _ = plant["node"].curl("http://origin.test/", "--resolve", f"origin.test:80:{address}")
+        expect(code == "503", f"by the origin's own address: {code}")
+        expect(not world.requests("origin.test"), f"{world.requests('origin.test')}")

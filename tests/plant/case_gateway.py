@@ -58,6 +58,25 @@ def test_unlisted_hosts(world, bare):
         expect(not others, f"{others}")
 
 
+@rows({"allow-any": "outbound    = allow-any", "audit": "enforcement = audit"})
+def test_what_opens_a_node_does_not_open_a_gateway(world, line):
+    """With a policy that lets nodes go anywhere, the gateway still serves what it lists, and nobody beside it."""
+    with plain_plant(world) as plant:
+        open_outs(plant, "egress")
+        plant.start(TEXT.replace("access-log ", f"{line}\naccess-log "))
+        client, egress = plant["client"], plant["egress"]
+        for host in ("evil.test", "third.test", "127.0.0.1", plant.fill("@{[evil.test]}", client)):
+            client.talk("egress:80", GET.format(path="/", host=host), r"recv ^HTTP/1.1 404 .*?\r\n\r\n", "close")
+        for name in ("evil.test", "-"):
+            client.talk("egress:443", f"hello {name}", "gone")
+        client.talk("egress:80", GET.format(path="/bytes/1", host="origin.test"), r"recv ^HTTP/1.1 200 ", "close")
+        before = len(egress.dialled())
+        egress.talk("evil.test:80", GET.format(path="/", host="evil.test"), "hold")
+        egress.talk("evil.test:443", "hello evil.test", "gone")
+        expect(len(egress.dialled()) == before, f"beside the gateway: {egress.dialled()}")
+        expect(not world.requests("evil.test", "third.test"), f"{world.requests()}")
+
+
 @both
 @sanitize
 def test_unlisted_server_names(world):
@@ -95,7 +114,6 @@ def test_requests_that_two_readers_could_understand_differently(world):
         expect(not world.requests(), f"{world.requests()}")
 
 
-@both
 def test_host_with_a_port(world):
     """A gateway may listen elsewhere than the client asked: the Host goes to the origin as the client wrote it."""
     with world.plant(gateways=ONE, plain=("client",)) as plant:
@@ -131,7 +149,6 @@ def test_damaged_hellos(world):
         expect(not plant["egress"].dialled(), f"{plant['egress'].dialled()}")
 
 
-@both
 def test_hellos_in_pieces(world):
     """However a good one is divided, it is forwarded byte for byte."""
     with plain_plant(world) as plant:

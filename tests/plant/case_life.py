@@ -6,7 +6,7 @@ import threading
 
 from lab import until
 from lab.talk import Wrong
-from marks import both, sanitize
+from marks import sanitize
 from scene import GET, HEAD, SERVICES, expect, gateway, open_outs, outs, renamed, route
 
 ONE = {"egress": "egress"}
@@ -33,7 +33,6 @@ def ask(talk, host, status=200):
     talk.do_recv(rf"^HTTP/1.1 {status} .*?\r\n\r\n")
 
 
-@both
 @sanitize
 def test_reload_of_a_node(world):
     """A route comes and goes: tunnels stay where they are, requests and tunnels that begin go the new way, at once."""
@@ -66,7 +65,6 @@ def test_reload_of_a_node(world):
         expect(requests == [through, node.address, through], f"requests came from {requests}")
 
 
-@both
 @sanitize
 def test_reload_of_a_gateway(world):
     """A host is taken away and given back: tunnels stay, what begins is judged by the new policy."""
@@ -158,7 +156,6 @@ def test_servers_that_cannot_be_had(world):
         open_outs(plant, "egress")
 
 
-@both
 def test_gateway_drains(world):
     """SIGTERM: what is under way ends in its time, nothing new is taken, the node says 503 and goes nowhere else."""
     with world.plant(gateways=ONE) as plant:
@@ -201,7 +198,6 @@ def test_node_drains(world):
         expect(node.curl("http://origin.test/bytes/1")[0] == "200", "the successor")
 
 
-@both
 def test_node_is_killed(world):
     """While a node has no proxy, nothing leaves it: not to the gateway, and not to the origin."""
     with world.plant(gateways=ONE) as plant:

@@ -35,7 +35,6 @@ def test_first_match_wins(world):
                "a later route was taken")
 
 
-@both
 def test_most_specific_host_first(world):
     """An exact name, then the longer wildcard, then the shorter one, whatever their order."""
     service = "[service wild]\nhosts = *.wild.test\nports = http:80\nresolution = dynamic-dns\n"
@@ -91,7 +90,6 @@ def weighted(world, to, bounds, count=200, **options):
             expect(least <= counts[name] <= most, f"{counts}: {name} is not within {least} to {most}")
 
 
-@both
 def test_weights(world):
     """3 to 1 of 200: a fair draw leaves 109 to 187 with a chance below 1e-9."""
     weighted(world, "one weight 3, two weight 1", {"one": (109, 187), "two": (13, 91)})
@@ -198,7 +196,6 @@ def test_connections_to_gateways_are_used_again_but_not_mixed(world):
         expect(stats["sluice_upstream_cx_reused_total"] == 21, f"{stats['sluice_upstream_cx_reused_total']} used again")
 
 
-@both
 def test_hosts_share_a_connection_to_their_gateway(world):
     """Two hosts with the same destination: the gateway tells them apart by each request's Host."""
     text = HEAD + SERVICES + GATEWAYS + outs("one", "two") + route("all", "origin.test, other.test", "one")
@@ -257,7 +254,6 @@ def test_tcp_by_address(world):
         plant["one"].wait_log(upstream_cluster="outbound|27018||mongo.test", downstream_local_address=address)
 
 
-@both
 def test_half_close_and_tls_bytes_pass_a_gateway(world):
     """A ClientHello in pieces, an answer, the client's FIN, more of the answer."""
     text = HEAD + SERVICES.replace("third.test", "third.test, tls.test") + GATEWAYS + outs("one", "two") \
@@ -269,3 +265,19 @@ def test_half_close_and_tls_bytes_pass_a_gateway(world):
         talk = Talk(plant["node"].connect("tls.test:443"), seconds=20)
         talk.play(["slowhello 100 tls.test", "take 1000", "shut", "end", "close"])
         expect(server.clients == 1, f"{server.clients} clients")
+
+
+def test_websocket_through_a_gateway(world):
+    """Where the service allows it; where it does not, the upgrade is left out by the node, and a gateway as well."""
+    services = SERVICES.replace("origin.test, other.test, third.test", "other.test, third.test") \
+        + "[service websocket]\nhosts = origin.test\nports = http:80, tls:443\nresolution = dns\nupgrade = websocket\n"
+    text = HEAD + services + GATEWAYS + outs("one", "two") + route("all", "origin.test, other.test", "one")
+    request = "send GET /ws HTTP/1.1\\r\\nHost: {}\\r\\nConnection: Upgrade\\r\\nUpgrade: websocket\\r\\n" \
+        "Sec-WebSocket-Version: 13\\r\\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\\r\\n\\r\\n"
+    with world.plant(gateways=TWO, plain=("client",)) as plant:
+        open_outs(plant, "one", "two")
+        plant.start(text)
+        for machine, where in (("node", "origin.test:80"), ("client", "one:80")):
+            plant[machine].talk(where, request.format("origin.test"), r"recv ^HTTP/1.1 101 .*?\r\n\r\n", "send ping",
+                                "recv ^ping", "shut", "end")
+            plant[machine].talk(where, request.format("other.test"), r"recv ^HTTP/1.1 (4\d\d|501) .*?\r\n\r\n", "close")

@@ -45,10 +45,11 @@ def seed(plant):
 
 @both
 @sanitize
-@rows({"behind rules of its own": False, "bare": True})
-def test_http(world, bare):
+@rows({"behind rules of its own": {}, "bare": {"bare": True}, "redirect": {"method": "redirect"},
+       "two workers": {"args": {name: ["--workers", "2"] for name in ("node", "egress")}}})
+def test_http(world, options):
     """curl sees the web server's 301; the node has talked to the gateway only, the gateway to the web server."""
-    with world.plant(gateways={"egress": "egress"}, bare=bare) as plant:
+    with world.plant(gateways={"egress": "egress"}, **options) as plant:
         seed(plant)
         plant.start(SEED)
         node, egress = plant["node"], plant["egress"]
@@ -68,9 +69,10 @@ def test_http(world, bare):
 
 @both
 @sanitize
-def test_tls(world):
+@rows({"tproxy": {}, "redirect": {"method": "redirect"}})
+def test_tls(world, options):
     """By server name, end to end: the certificate is the web server's."""
-    with world.plant(gateways={"egress": "egress"}) as plant:
+    with world.plant(gateways={"egress": "egress"}, **options) as plant:
         seed(plant)
         plant.start(SEED + TLS)
         node, egress = plant["node"], plant["egress"]
