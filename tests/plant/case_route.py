@@ -225,6 +225,11 @@ def test_bodies_through_a_gateway(world):
         done = node.app("curl", "-sS", f"-{world.family}", "http://origin.test/chunked/500000", "-o", "/dev/null", "-w",
                         "%{size_download}")
         expect(done.stdout == "500000", f"{done.stdout} {done.stderr}")
+        done = node.app("curl", "-sS", f"-{world.family}", "-H", "Expect: 100-continue", "-d", "x" * 2000,
+                        "http://origin.test/echo")
+        expect("body 2000 " in done.stdout, f"with 100-continue: {done.stdout} {done.stderr}")
+        done = node.app("curl", "-sS", f"-{world.family}", "-0", "http://origin.test/echo")
+        expect("body 0 " in done.stdout, f"HTTP/1.0: {done.stdout} {done.stderr}")
 
 
 MONGO = """
