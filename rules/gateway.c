@@ -36,11 +36,7 @@ void policy_gateway(const struct policy *p, uint32_t i, struct policy_gateway *g
 	g->servers = run(r + GATEWAY_SERVERS);
 	g->endpoints = run(r + GATEWAY_ENDPOINTS);
 	g->subsets = run(r + GATEWAY_SUBSETS);
-	g->ca = text_at(p, r + GATEWAY_CA);
-	g->certificate = text_at(p, r + GATEWAY_CERTIFICATE);
-	g->private_key = text_at(p, r + GATEWAY_PRIVATE_KEY);
-	g->sni = text_at(p, r + GATEWAY_SNI);
-	g->alt_names = policy_list(p, get_le32(r + GATEWAY_ALT_NAMES));
+	g->proxy_from = (struct policy_run){0, 0};
 }
 
 int64_t policy_own_gateway(const struct policy *p)
@@ -200,10 +196,12 @@ static uint32_t first_host(const struct policy *p, const char *key, size_t len)
 	return low;
 }
 
-int64_t policy_find_route(const struct policy *p, const char *key, size_t len, uint16_t port)
+int64_t policy_find_route(const struct policy *p, const char *key, size_t len, uint16_t port,
+			  const struct policy_http *http)
 {
 	uint32_t n = p->n[FORMAT_ROUTE_HOSTS];
 
+	(void)http;
 	for (size_t at = 0; at <= len && n > 0; at++) {
 		if (!begins(key, len, at))
 			continue;
@@ -219,7 +217,7 @@ int64_t policy_find_route(const struct policy *p, const char *key, size_t len, u
 				return route;
 		}
 	}
-	return -1;
+	return POLICY_ROUTE_NONE;
 }
 
 int64_t policy_find_port_route(const struct policy *p, uint32_t i, uint16_t port)

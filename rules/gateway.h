@@ -8,7 +8,9 @@
 #ifndef SLUICE_RULES_GATEWAY_H
 #define SLUICE_RULES_GATEWAY_H
 
+#include "rules/http_rule.h"
 #include "rules/policy.h"
+#include "rules/traffic.h"
 
 /* How a connection is handed to a gateway. */
 enum policy_via {
@@ -24,11 +26,10 @@ struct policy_gateway {
 	struct policy_run endpoints;  /* policy_endpoint(), never empty; port 0: the one asked for */
 	struct policy_run subsets;    /* policy_subset() */
 	/*
-	 * NULL: not said. Paths, and the name in the SNI. With POLICY_VIA_TLS there is a ca, with
-	 * POLICY_VIA_MUTUAL the first three; with others nothing.
+	 * policy_cidr(): whose connections begin with a PROXY v2 header, and nobody else's; of the
+	 * policy's own gateway alone.
 	 */
-	const char *ca, *certificate, *private_key, *sni;
-	struct policy_list alt_names; /* strings: what its certificate may say; empty: the name */
+	struct policy_run proxy_from;
 };
 void policy_gateway(const struct policy *p, uint32_t i, struct policy_gateway *g);
 /* The gateway that the policy's node is; -1: it is none. */
@@ -48,8 +49,9 @@ struct policy_route {
 	const char *name;
 	const char *first_host;         /* its first host key, for logs */
 	uint16_t port;                  /* 0: any */
-	uint32_t weight;                /* the sum of the destinations', from 1 */
-	struct policy_run destinations; /* policy_destination(), never empty */
+	/* Empty, and 0, where the route answers itself (policy_route_http()); else from 1 both. */
+	uint32_t weight;                /* the sum of the destinations' */
+	struct policy_run destinations; /* policy_destination() */
 };
 void policy_route(const struct policy *p, uint32_t i, struct policy_route *r);
 
@@ -70,10 +72,16 @@ int64_t policy_destination_service(const struct policy *p, const struct policy_d
 				   const struct addr *client, struct policy_port *port);
 
 /*
- * The route for a host key (a canonical name is one) and port: the first with that port, or any, of
- * the most specific of the routes' keys that match. -1: no route has it.
+ * The route for a host key (a canonical name is one) and port: of the most specific of the routes'
+ * keys that match and have a route with that port, or any, the first such whose conditions the
+ * request meets. What is not HTTP (http NULL) has neither met conditions nor an answer made here.
  */
-int64_t policy_find_route(const struct policy *p, const char *key, size_t len, uint16_t port);
+enum {
+	POLICY_ROUTE_NONE = -1,    /* no route has the name and port */
+	POLICY_ROUTE_REFUSED = -2, /* some have, but not for this: it must not go out */
+};
+int64_t policy_find_route(const struct policy *p, const char *key, size_t len, uint16_t port,
+			  const struct policy_http *http);
 /* The first route that is for this port, not for any, and whose first host gateway i accepts, or -1. */
 int64_t policy_find_port_route(const struct policy *p, uint32_t i, uint16_t port);
 

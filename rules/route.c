@@ -212,7 +212,11 @@ static void find_route(const struct policy *p, const struct route_query *q, stru
 	}
 	if (name == NULL || r->verdict < ROUTE_SERVICE)
 		return;
-	route = policy_find_route(p, name, len, q->port);
+	route = policy_find_route(p, name, len, q->port, q->http);
+	if (route == POLICY_ROUTE_REFUSED) {
+		r->verdict = ROUTE_DENY;
+		r->reason = ROUTE_WHY_NO_ROUTE;
+	}
 	r->routed = route >= 0;
 	r->route = r->routed ? (uint32_t)route : 0;
 }
@@ -272,7 +276,7 @@ static const struct {
 	[ROUTE_WHY_ALPN] = {"alpn", "the service does not take what ALPN offers"},
 	[ROUTE_WHY_NO_SERVER] = {"no-server", "no server of the gateway has this port and protocol"},
 	[ROUTE_WHY_NO_HOST] = {"no-host", "the gateway's hosts do not hold this host"},
-	[ROUTE_WHY_NO_ROUTE] = {"no-route", "no route from the gateway has this host and port"},
+	[ROUTE_WHY_NO_ROUTE] = {"no-route", "no route has this host and port, or none of its routes is for this"},
 };
 
 const char *route_reason_text(enum route_reason r)

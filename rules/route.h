@@ -23,12 +23,13 @@
  *
  * What is let through follows the route of its name, if there is one (policy_find_route()): the name
  * that the client said, or else, as that is all that is known, the first host of the service. Then
- * it goes to the route's destinations and nowhere else, whatever becomes of them.
+ * it goes to the route's destinations and nowhere else, whatever becomes of them. Where the name has
+ * routes on the port, but none for this request, it is denied, under audit and allow-any as well.
  */
 #ifndef SLUICE_RULES_ROUTE_H
 #define SLUICE_RULES_ROUTE_H
 
-#include "rules/policy.h"
+#include "rules/gateway.h"
 
 enum route_seen {
 	ROUTE_SEEN_NOTHING = 0, /* only the destination is known so far */
@@ -49,6 +50,7 @@ struct route_query {
 	const uint8_t *alpn;
 	size_t alpn_len;
 	bool ech;                /* TLS: with encrypted_client_hello */
+	const struct policy_http *http; /* HTTP: the request; NULL: it meets no route's conditions */
 };
 
 enum route_verdict {
@@ -77,7 +79,8 @@ enum route_reason {
 	ROUTE_WHY_ALPN,          /* denied: r->service does not take a protocol that ALPN offers */
 	ROUTE_WHY_NO_SERVER,     /* denied: the gateway listens for something else there */
 	ROUTE_WHY_NO_HOST,       /* denied: the gateway's hosts do not hold the name */
-	ROUTE_WHY_NO_ROUTE,      /* denied: no route from the gateway has the name and port */
+	ROUTE_WHY_NO_ROUTE,      /* denied: no route has it, or none of those that have the name is for
+	                            this (404, flag NR) */
 	ROUTE_REASONS,
 };
 

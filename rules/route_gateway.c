@@ -44,5 +44,5 @@ void route_find_gateway(const struct policy *p, uint32_t gateway, const struct r
 	else if (!policy_gateway_accepts(p, gateway, q->name, q->name_len))
 		r->reason = ROUTE_WHY_NO_HOST;
 	else
-		take(r, policy_find_route(p, q->name, q->name_len, q->port));
+		take(r, policy_find_route(p, q->name, q->name_len, q->port, q->http));
 }

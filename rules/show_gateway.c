@@ -23,6 +23,7 @@ static void show_text(struct show *s, const char *key, const char *text)
 static void show_gateway(struct show *s, uint32_t i)
 {
 	struct policy_gateway g;
+	struct policy_tls t;
 
 	policy_gateway(s->p, i, &g);
 	fprintf(s->out, "\n[gateway %s]\n", g.name);
@@ -34,11 +35,13 @@ static void show_gateway(struct show *s, uint32_t i)
 		show_host_key(s, policy_string(s->p, policy_item(g.hosts, k)));
 	show_end(s);
 	show_word(s, "via", policy_via_name(g.via));
-	show_text(s, "ca", g.ca);
-	show_text(s, "certificate", g.certificate);
-	show_text(s, "private-key", g.private_key);
-	show_text(s, "sni", g.sni);
-	show_strings(s, "subject-alt-names", g.alt_names);
+	if (policy_gateway_tls(s->p, i, &t)) {
+		show_text(s, "ca", t.ca.path);
+		show_text(s, "certificate", t.certificate.path);
+		show_text(s, "private-key", t.private_key.path);
+		show_text(s, "sni", t.sni);
+		show_strings(s, "subject-alt-names", t.alt_names);
+	}
 	for (uint32_t k = g.subsets.first; k < g.subsets.first + g.subsets.n; k++) {
 		struct policy_subset subset;
 		char key[SHOW_ITEM];

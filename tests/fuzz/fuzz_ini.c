@@ -2,6 +2,7 @@
 /* Any bytes as a policy's source: what the checks accept compiles, and what compiles verifies. */
 /* LINK: rules/check_able.c rules/check_chain.c */
 /* LINK: rules/emit_gateway.c rules/gateway.c rules/verify_gateway.c rules/word.c */
+/* LINK: rules/http_rule.c rules/traffic.c */
 /* LINK: rules/source.c rules/language.c rules/text.c rules/diag.c rules/value.c rules/item.c */
 /* LINK: rules/auto_address.c rules/check.c rules/check_bypass.c rules/check_capture.c rules/check_gateway.c */
 /* LINK: rules/check_node.c rules/check_route.c rules/check_service.c rules/hosts.c rules/emit.c */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Any bytes as a compiled policy, length and checksum put right; look-ups in what is accepted. */
 /* LINK: rules/gateway.c rules/verify_gateway.c rules/word.c */
+/* LINK: rules/http_rule.c rules/traffic.c */
 /* LINK: rules/verify.c rules/verify_record.c rules/verify_table.c rules/crc32c.c rules/name.c */
 /* LINK: rules/addr.c rules/addr_class.c rules/capture.c rules/lookup.c rules/route.c */
 #include "rules/crc32c.h"
@@ -131,20 +132,22 @@ static void take_endpoints(const struct policy *p, struct policy_run run)
 static void take_gateway(const struct policy *p, uint32_t i)
 {
 	struct policy_gateway g;
+	struct policy_tls t;
 	struct policy_subset s;
 	struct policy_port port;
 
 	policy_gateway(p, i, &g);
 	take_text(g.name);
 	take_text(policy_via_name(g.via));
-	take_text(g.ca);
-	take_text(g.certificate);
-	take_text(g.private_key);
-	take_text(g.sni);
 	take_strings(p, g.hosts);
-	take_strings(p, g.alt_names);
 	must(g.endpoints.n > 0 && g.servers.n > 0);
-	must((g.via == POLICY_VIA_TLS || g.via == POLICY_VIA_MUTUAL) == (g.ca != NULL));
+	must((g.via == POLICY_VIA_TLS || g.via == POLICY_VIA_MUTUAL) ==
+	     policy_gateway_tls(p, i, &t));
+	take_text(t.ca.path);
+	take_text(t.certificate.path);
+	take_text(t.private_key.path);
+	take_text(t.sni);
+	take_strings(p, t.alt_names);
 	take_endpoints(p, g.endpoints);
 	for (uint32_t k = 0; k < g.servers.n; k++) {
 		policy_port(p, g.servers.first + k, &port);
@@ -169,7 +172,7 @@ static void take_route(const struct policy *p, uint32_t i)
 	take_text(r.name);
 	take_text(r.first_host);
 	must(r.destinations.n > 0);
-	must(policy_find_route(p, r.first_host, strlen(r.first_host), r.port) >= 0);
+	must(policy_find_route(p, r.first_host, strlen(r.first_host), r.port, NULL) >= 0);
 	for (uint32_t k = 0; k < r.destinations.n; k++) {
 		policy_destination(p, r.destinations.first + k, &d);
 		sum += d.weight;

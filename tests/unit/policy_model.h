@@ -300,15 +300,17 @@ static inline void read_key(struct model_hosts *out, const char *key)
 static inline void read_gateway(const struct policy *p, uint32_t i, struct model_gateway *out)
 {
 	struct policy_gateway g;
+	struct policy_tls t;
 
 	policy_gateway(p, i, &g);
+	policy_gateway_tls(p, i, &t);
 	*out = (struct model_gateway){.name = g.name,
 				      .via = g.via,
-				      .ca = g.ca,
-				      .certificate = g.certificate,
-				      .private_key = g.private_key,
-				      .sni = g.sni};
-	read_strings(p, g.alt_names, &out->subject_alt_names);
+				      .ca = t.ca.path,
+				      .certificate = t.certificate.path,
+				      .private_key = t.private_key.path,
+				      .sni = t.sni};
+	read_strings(p, t.alt_names, &out->subject_alt_names);
 	for (uint32_t k = 0; k < g.hosts.n; k++)
 		read_key(&out->hosts, policy_string(p, policy_item(g.hosts, k)));
 	read_ports(p, g.servers, &out->servers);

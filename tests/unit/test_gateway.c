@@ -9,6 +9,7 @@
 /* LINK: rules/check_service.c rules/check_udp.c rules/compile.c rules/crc32c.c rules/diag.c */
 /* LINK: rules/emit.c rules/emit_gateway.c rules/explain.c rules/explain_dns.c rules/file.c */
 /* LINK: rules/explain_gateway.c rules/explain_limit.c rules/explain_udp.c rules/gateway.c */
+/* LINK: rules/http_rule.c rules/traffic.c */
 /* LINK: rules/host_table.c rules/hosts.c rules/ini.c rules/item.c rules/language.c rules/lookup.c */
 /* LINK: rules/model.c rules/name.c rules/policy.c rules/pool.c rules/port_table.c rules/route.c */
 /* LINK: rules/show.c rules/show_gateway.c rules/source.c rules/text.c rules/value.c rules/verify.c */
@@ -141,6 +142,7 @@ static void test_records(void **state)
 	struct policy_destination d;
 	struct policy_endpoint e;
 	struct policy_gateway g;
+	struct policy_tls t;
 	struct policy_route r;
 	struct policy_port port;
 	struct policy p;
@@ -151,8 +153,10 @@ static void test_records(void **state)
 	policy_gateway(&p, 1, &g);
 	assert_string_equal(g.name, "far");
 	assert_int_equal(g.via, POLICY_VIA_TLS);
-	assert_string_equal(g.ca, "far.pem");
-	assert_true(g.certificate == NULL && g.sni == NULL && g.alt_names.n == 0);
+	assert_true(policy_gateway_tls(&p, 1, &t) && !policy_gateway_tls(&p, 0, &t));
+	policy_gateway_tls(&p, 1, &t);
+	assert_string_equal(t.ca.path, "far.pem");
+	assert_true(t.certificate.path == NULL && t.sni == NULL && t.alt_names.n == 0);
 	policy_route(&p, 0, &r);
 	assert_string_equal(r.first_host, ".shop.example");
 	assert_true(r.port == 443 && r.weight == 4 && r.destinations.n == 2);
@@ -198,7 +202,7 @@ static void test_find(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		int64_t found = policy_find_route(&p, rows[i].key, strlen(rows[i].key),
-						  rows[i].port);
+						  rows[i].port, NULL);
 		struct policy_route r = {.name = NULL};
 
 		if (found >= 0)

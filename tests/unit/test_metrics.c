@@ -2,6 +2,7 @@
 /* Pages and figures: escaping, sums, and that every counter has a name of its own in Prometheus'
  * format. */
 /* LINK: rules/gateway.c rules/verify_gateway.c rules/word.c */
+/* LINK: rules/http_rule.c rules/traffic.c */
 /* LINK: rules/addr.c rules/route.c rules/policy.c rules/verify.c rules/verify_record.c */
 /* LINK: rules/verify_table.c rules/name.c rules/crc32c.c */
 /* LINK: tproxy/sniff_tls.c tproxy/http.c tproxy/http_head.c tproxy/clock.c */

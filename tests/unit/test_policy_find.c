@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The look-ups: what the model says is found, by name, address and port, and at what cost. */
 /* LINK: rules/emit_gateway.c rules/gateway.c rules/verify_gateway.c rules/word.c */
+/* LINK: rules/http_rule.c rules/traffic.c */
 /* LINK: rules/addr.c rules/addr_class.c rules/address_table.c rules/crc32c.c rules/emit.c */
 /* LINK: rules/host_table.c rules/model.c rules/name.c rules/pool.c rules/port_table.c */
 /* LINK: rules/verify.c rules/verify_record.c rules/verify_table.c */

@@ -4,6 +4,7 @@
  * decision row by row.
  */
 /* LINK: rules/emit_gateway.c rules/gateway.c rules/verify_gateway.c rules/word.c */
+/* LINK: rules/http_rule.c rules/traffic.c */
 /* LINK: rules/addr.c rules/addr_class.c rules/address_table.c rules/crc32c.c rules/emit.c */
 /* LINK: rules/host_table.c rules/model.c rules/name.c rules/policy.c rules/pool.c */
 /* LINK: rules/port_table.c rules/verify.c rules/verify_record.c rules/verify_table.c */

@@ -3,6 +3,7 @@
 /* LINK: rules/show_gateway.c */
 /* LINK: rules/check_able.c rules/check_chain.c */
 /* LINK: rules/emit_gateway.c rules/gateway.c rules/verify_gateway.c rules/word.c */
+/* LINK: rules/http_rule.c rules/traffic.c */
 /* LINK: rules/addr.c rules/addr_class.c rules/address_table.c rules/crc32c.c rules/diag.c */
 /* LINK: rules/emit.c rules/host_table.c rules/ini.c rules/item.c rules/language.c */
 /* LINK: rules/model.c rules/name.c rules/policy.c rules/pool.c rules/port_table.c */
