@@ -34,6 +34,19 @@ void check_conflicts(struct check *c);  /* check_service.c */
 void check_udp(struct check *c, const struct model_service *s, const struct source_marks *marks);     /* check_udp.c */
 void check_capture(struct check *c);    /* check_capture.c */
 void check_gateways(struct check *c);   /* check_gateway.c */
+/* check_traffic.c. who: "gateway egress", ... */
+void check_traffic(struct check *c, const struct policy_traffic *t, const struct source_marks *marks, const char *who);
+struct check_tls_words { const char *who; enum language_key key; const char *word, *simple, *peer; };
+void check_tls(struct check *c, const struct model_tls *t, enum model_tls_mode mode, const struct source_marks *marks, const struct check_tls_words *words);
+void check_server_tls(struct check *c, struct model_gateway *g, const struct source_marks *marks, const char *who); /* and what servers do that do not say */
+void check_origination(struct check *c, const struct model_service *s, const struct source_marks *marks);
+/* check_key.c: that a certificate and a key are one's own, and that a bundle holds certificates, as far as they can be read here. */
+void check_pair(struct check *c, const struct model_pem *certificate, const struct model_pem *key);
+void check_bundle(struct check *c, const struct model_pem *ca);
+/* check_rule.c: what a route says of HTTP. */
+void check_rule(struct check *c, struct model_route *r, const struct source_marks *marks);
+bool check_http_only(const struct model_rule *r); /* what is not HTTP is not for it */
+bool check_rule_covers(const struct model_rule *a, const struct model_rule *b); /* whatever meets b meets a */
 void check_routes(struct check *c);     /* check_route.c; settles destinations that may be a gateway or a host */
 void check_bypass(struct check *c);     /* check_bypass.c; after check_routes() */
 void check_chains(struct check *c);     /* check_chain.c; after check_routes() */

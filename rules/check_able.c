@@ -19,22 +19,106 @@ static void check_ports(struct source *source, const char *kind, const char *nam
 	}
 }
 
-/* What leads to a gateway; the node's own is never dialled. */
-static void check_via(struct source *s, const struct model_gateway *g)
+/*
+ * What is refused besides: whoever makes the proxy do it takes its line away. A line is about a field,
+ * and what that holds where the key is not written.
+ */
+struct undone { const char *what; size_t offset, size; uint32_t unsaid; };
+#define UNDONE(type, field, what, unsaid) { what, offsetof(struct type, field), sizeof(((struct type *)0)->field), unsaid }
+
+static const struct undone traffic[] = {
+	UNDONE(policy_traffic, balance, "load-balancer", POLICY_LEAST_REQUEST),
+	UNDONE(policy_traffic, connect_timeout, "connect-timeout", POLICY_CONNECT_TIMEOUT),
+	UNDONE(policy_traffic, idle_timeout, "idle-timeout", POLICY_IDLE_TIMEOUT),
+	UNDONE(policy_traffic, keepalive_s, "keepalive", 0),
+	UNDONE(policy_traffic, max_connections, "max-connections", 0),
+	UNDONE(policy_traffic, max_requests, "max-requests-per-connection", 0),
+	UNDONE(policy_traffic, outliers, "outlier detection (consecutive-5xx-errors and the like)", false),
+	UNDONE(policy_traffic, health, "health-check", POLICY_HEALTH_NONE),
+};
+static const struct undone service[] = {
+	UNDONE(model_service, tls_mode, "tls", MODEL_TLS_NONE),
+};
+static const struct undone rule[] = {
+	UNDONE(model_rule, paths.n, "path", 0),
+	UNDONE(model_rule, methods.n, "method", 0),
+	UNDONE(model_rule, headers.n, "header", 0),
+	UNDONE(model_rule, timeout, "timeout", 0),
+	UNDONE(model_rule, retries_said, "retries", false),
+	UNDONE(model_rule, per_try, "per-try-timeout", 0),
+	UNDONE(model_rule, retry_on.bits, "retry-on", 0),
+	UNDONE(model_rule, retry_on.statuses.n, "retry-on with statuses", 0),
+	UNDONE(model_rule, request.set.n, "request-set", 0),
+	UNDONE(model_rule, request.add.n, "request-add", 0),
+	UNDONE(model_rule, request.remove.n, "request-remove", 0),
+	UNDONE(model_rule, response.set.n, "response-set", 0),
+	UNDONE(model_rule, response.add.n, "response-add", 0),
+	UNDONE(model_rule, response.remove.n, "response-remove", 0),
+	UNDONE(model_rule, rewrite_uri, "rewrite-uri", 0),
+	UNDONE(model_rule, rewrite_authority, "rewrite-authority", 0),
+	UNDONE(model_rule, redirect.code, "redirect", 0),
+	UNDONE(model_rule, status, "direct-response", 0),
+};
+static const struct undone gateway[] = {
+	UNDONE(model_gateway, proxy_from.n, "proxy-protocol-from", 0),
+};
+static const enum policy_via undone_via[] = {
+	POLICY_VIA_TLS, POLICY_VIA_MUTUAL,
+};
+static const enum policy_server_tls undone_servers[] = {
+	POLICY_SERVER_SIMPLE, POLICY_SERVER_MUTUAL, POLICY_SERVER_AUTO_PASSTHROUGH,
+};
+
+static void refuse(struct source *s, struct model_at at, const char *section, const char *name,
+		   const void *fields, const struct undone *table, size_t n)
 {
-	if ((g->via == POLICY_VIA_TLS || g->via == POLICY_VIA_MUTUAL) && strcmp(g->name, s->model.node) != 0)
-		diag_error(&s->diag, g->at, "gateway %s: via = %s: " NOT_YET, g->name,
-			   policy_via_name(g->via));
+	for (size_t i = 0; i < n; i++) {
+		const unsigned char *field = (const unsigned char *)fields + table[i].offset;
+		union { unsigned char bytes[8]; uint32_t n; } is = { {0} }, unsaid = { {0} };
+
+		memcpy(is.bytes, field, table[i].size);
+		if (table[i].size == sizeof(unsaid.n))
+			unsaid.n = table[i].unsaid;
+		if (memcmp(is.bytes, unsaid.bytes, sizeof(is.bytes)) != 0)
+			diag_error(&s->diag, at, "%s %s: %s: " NOT_YET, section, name,
+				   table[i].what);
+	}
+}
+#define REFUSE(s, at, section, name, fields, table) \
+	refuse(s, at, section, name, fields, table, sizeof(table) / sizeof((table)[0]))
+
+static void check_undone_gateway(struct source *s, const struct model_gateway *g)
+{
+	REFUSE(s, g->at, "gateway", g->name, &g->traffic, traffic);
+	REFUSE(s, g->at, "gateway", g->name, g, gateway);
+	for (size_t i = 0; i < sizeof(undone_via) / sizeof(undone_via[0]); i++)
+		if (g->via == undone_via[i] && strcmp(g->name, s->model.node) != 0)
+			diag_error(&s->diag, g->at, "gateway %s: via = %s: " NOT_YET, g->name,
+				   policy_via_name(g->via));
+	for (size_t i = 0; i < g->servers.n; i++)
+		for (size_t k = 0; k < sizeof(undone_servers) / sizeof(undone_servers[0]); k++)
+			if (g->servers.v[i].tls == undone_servers[k])
+				diag_error(&s->diag, g->servers.v[i].at,
+					   "gateway %s: servers: %s: " NOT_YET, g->name,
+					   policy_server_tls_name(undone_servers[k]));
 }
 
 void check_able(struct source *s)
 {
 	const struct model *m = &s->model;
 
-	for (size_t i = 0; i < m->services.n; i++)
-		check_ports(s, "service", m->services.v[i].name, &m->services.v[i].ports);
+	for (size_t i = 0; i < m->services.n; i++) {
+		const struct model_service *v = &m->services.v[i];
+
+		REFUSE(s, v->at, "service", v->name, &v->traffic, traffic);
+		REFUSE(s, v->at, "service", v->name, v, service);
+		check_ports(s, "service", v->name, &v->ports);
+	}
 	for (size_t i = 0; i < m->gateways.n; i++) {
-		check_via(s, &m->gateways.v[i]);
+		check_undone_gateway(s, &m->gateways.v[i]);
 		check_ports(s, "gateway", m->gateways.v[i].name, &m->gateways.v[i].servers);
 	}
+	for (size_t i = 0; i < m->routes.n; i++)
+		REFUSE(s, m->routes.v[i].at, "route", m->routes.v[i].name, &m->routes.v[i].rule,
+		       rule);
 }

@@ -14,6 +14,12 @@ static bool leads_to(const struct model_route *r, const char *gateway)
 	return false;
 }
 
+/* It neither leads to a gateway nor answers. */
+static bool goes_direct(const struct model_route *r)
+{
+	return r->to.n > 0 && !leads_to(r, NULL);
+}
+
 /* Whether some of the nodes' traffic for the host goes to the gateway; port 0: any. */
 static bool is_led(const struct model *m, const struct model_host *h, uint16_t port,
 		   const char *gateway)
@@ -21,7 +27,8 @@ static bool is_led(const struct model *m, const struct model_host *h, uint16_t p
 	for (size_t i = 0; i < m->routes.n; i++) {
 		const struct model_route *r = &m->routes.v[i];
 
-		if (!check_comes_from(r, CHECK_MESH) || !leads_to(r, gateway) ||
+		if (!check_comes_from(r, CHECK_MESH) ||
+		    (gateway == NULL ? goes_direct(r) : !leads_to(r, gateway)) ||
 		    (r->port != 0 && port != 0 && r->port != port))
 			continue;
 		for (size_t j = 0; j < r->hosts.n; j++)

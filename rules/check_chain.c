@@ -12,9 +12,13 @@ static bool ports_meet(uint16_t a, uint16_t b)
 	return a == 0 || b == 0 || a == b;
 }
 
-/* The route that a gateway applies to all of the parcel; NULL: there is none for all of it. */
+/*
+ * The route that a gateway applies to all of the parcel, which start sent, and whose conditions it
+ * therefore met; NULL: there is none for all of it.
+ */
 static const struct model_route *find_applied(const struct model *m, const char *node,
-					      const struct parcel *p)
+					      const struct parcel *p,
+					      const struct model_route *start)
 {
 	const struct model_route *best = NULL;
 	uint8_t best_len = 0;
@@ -22,7 +26,8 @@ static const struct model_route *find_applied(const struct model *m, const char 
 	for (size_t i = 0; i < m->routes.n; i++) {
 		const struct model_route *r = &m->routes.v[i];
 
-		if (!check_comes_from(r, node) || (r->port != 0 && r->port != p->port))
+		if (!check_comes_from(r, node) || (r->port != 0 && r->port != p->port) ||
+		    (check_http_only(&r->rule) && r != start))
 			continue;
 		for (size_t j = 0; j < r->hosts.n; j++) {
 			const struct model_host *h = &r->hosts.v[j];
@@ -42,8 +47,15 @@ static bool comes_back(const struct model *m, const struct model_route *start, c
 static bool follow(const struct model *m, const struct model_route *start, const char *home,
 		   const struct model_route *r, const char *node, struct parcel p, size_t left)
 {
+	struct model_host other;
+
 	if (r->port != 0)
 		p.port = r->port;
+	if (r->rule.rewrite_authority != NULL) {
+		other = (struct model_host){ .key = r->rule.rewrite_authority };
+		other.len = (uint8_t)strcspn(other.key, ":");
+		p.host = &other;
+	}
 	for (size_t i = 0; i < r->to.n; i++) {
 		const char *next = r->to.v[i].gateway;
 
@@ -58,7 +70,7 @@ static bool follow(const struct model *m, const struct model_route *start, const
 static bool comes_back(const struct model *m, const struct model_route *start, const char *home,
 		       const char *node, struct parcel p, size_t left)
 {
-	const struct model_route *applied = find_applied(m, node, &p);
+	const struct model_route *applied = find_applied(m, node, &p, start);
 
 	if (strcmp(node, home) == 0)
 		return applied == start;
@@ -78,7 +90,8 @@ static bool comes_back(const struct model *m, const struct model_route *start, c
 			struct parcel part = { wider ? p.host : h, r->port != 0 ? r->port : p.port };
 
 			if ((wider || hosts_cover(p.host, h)) &&
-			    find_applied(m, node, &part) == r &&
+			    (check_http_only(&r->rule) ||
+			     find_applied(m, node, &part, start) == r) &&
 			    follow(m, start, home, r, node, part, left - 1))
 				return true;
 		}

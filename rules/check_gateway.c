@@ -2,6 +2,7 @@
 /* Checks of gateways alone. */
 #include "rules/check.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static void check_servers(struct check *c, const struct model_gateway *g,
@@ -59,44 +60,27 @@ static void check_hosts(struct check *c, const struct model_gateway *g,
 }
 
 static void check_via(struct check *c, const struct model_gateway *g,
-		      const struct source_marks *marks)
+		      const struct source_marks *marks, const char *who)
 {
-	static const enum language_key tls_keys[] = { KEY_CA, KEY_CERTIFICATE, KEY_PRIVATE_KEY,
-						      KEY_SNI, KEY_SUBJECT_ALT_NAMES };
-	static const char *const words[] = { "ca", "certificate", "private-key", "sni",
-					     "subject-alt-names" };
-	struct model_at at = source_at(marks, KEY_VIA);
+	struct check_tls_words words = { who, KEY_VIA, "via", "tls", "gateway" };
 
-	if (source_is_bad(marks, KEY_VIA))
-		return;
-	if (g->via != POLICY_VIA_TLS && g->via != POLICY_VIA_MUTUAL) {
-		for (size_t i = 0; i < sizeof(tls_keys) / sizeof(tls_keys[0]); i++)
-			if (marks->line[tls_keys[i]] != 0)
-				diag_error(c->diag, source_at(marks, tls_keys[i]),
-					   "gateway %s: %s needs via = tls or mutual", g->name,
-					   words[i]);
-		return;
-	}
-	if (g->ca == NULL)
-		diag_error(c->diag, at,
-			"gateway %s: via = tls and mutual need ca: who the gateway is would go unchecked",
-			g->name);
-	if (g->via == POLICY_VIA_MUTUAL && (g->certificate == NULL || g->private_key == NULL))
-		diag_error(c->diag, at,
-			   "gateway %s: via = mutual needs certificate and private-key", g->name);
-	if (g->via == POLICY_VIA_TLS && (g->certificate != NULL || g->private_key != NULL))
-		diag_error(c->diag, at, "gateway %s: certificate and private-key need via = mutual",
-			   g->name);
+	check_tls(c, &g->tls,
+		  g->via == POLICY_VIA_MUTUAL ? MODEL_TLS_MUTUAL
+		  : g->via == POLICY_VIA_TLS  ? MODEL_TLS_SIMPLE
+					      : MODEL_TLS_NONE,
+		  marks, &words);
 }
 
 void check_gateways(struct check *c)
 {
-	const struct model *m = c->model;
+	struct model *m = c->model;
 
 	for (size_t i = 0; i < m->gateways.n; i++) {
-		const struct model_gateway *g = &m->gateways.v[i];
+		struct model_gateway *g = &m->gateways.v[i];
 		const struct source_marks *marks = &c->source->gateways.v[i];
+		char who[64];
 
+		snprintf(who, sizeof(who), "gateway %s", g->name);
 		if (strcmp(g->name, CHECK_MESH) == 0)
 			diag_error(c->diag, g->at, "gateway mesh: the name stands for the nodes");
 		if (g->addresses.n == 0 && !source_is_bad(marks, KEY_ADDRESS))
@@ -108,6 +92,8 @@ void check_gateways(struct check *c)
 				check_dialled(c, &g->subsets.v[j].endpoints.v[k], "subset");
 		check_servers(c, g, marks);
 		check_hosts(c, g, marks);
-		check_via(c, g, marks);
+		check_via(c, g, marks, who);
+		check_server_tls(c, g, marks, who);
+		check_traffic(c, &g->traffic, marks, who);
 	}
 }

@@ -74,6 +74,36 @@ static bool is_destination(const struct model *m, const struct model_service *s)
 		(list)->n = n_; \
 	} while (0)
 
+/*
+ * What only the gateway itself needs, and what only those need who come to it: nobody gets the keys of
+ * others.
+ */
+static void split_gateway(struct model_gateway *g, bool own)
+{
+	bool mutual = false, ends = false;
+
+	if (own) {
+		g->via = POLICY_VIA_PLAIN;
+		g->tls = (struct model_tls){ .sni = NULL };
+		policy_traffic_defaults(&g->traffic);
+	} else {
+		g->proxy_from.n = 0;
+	}
+	for (size_t i = 0; i < g->servers.n; i++) {
+		enum policy_server_tls *mode = &g->servers.v[i].tls;
+
+		*mode = own ? *mode : POLICY_SERVER_NONE;
+		mutual |= *mode == POLICY_SERVER_MUTUAL;
+		ends |= mutual || *mode == POLICY_SERVER_SIMPLE;
+	}
+	if (!ends)
+		g->server_tls = (struct model_tls){ .sni = NULL };
+	if (!mutual) {
+		g->server_tls.ca = (struct model_pem){ .path = NULL };
+		g->server_tls.alt_names.n = 0;
+	}
+}
+
 void check_leave_out(struct source *s, const char *node, const bool *used)
 {
 	struct model *m = &s->model;
@@ -86,6 +116,7 @@ void check_leave_out(struct source *s, const char *node, const bool *used)
 	for (size_t i = 0; i < m->gateways.n; i++) {
 		struct model_gateway *g = &m->gateways.v[i];
 
+		split_gateway(g, strcmp(g->name, node) == 0);
 		KEEP(&g->subsets, subset, is_led_to(m, g->name, subset->name));
 	}
 }

@@ -189,8 +189,10 @@ static void check_to(struct check *c, const struct model_route *r, const struct 
 {
 	uint64_t sum = 0;
 
-	if (r->to.n == 0 && !source_is_bad(marks, KEY_TO))
-		diag_error(c->diag, source_at(marks, KEY_TO), "route %s needs to", r->name);
+	if (r->to.n == 0 && !source_is_bad(marks, KEY_TO) && marks->line[KEY_REDIRECT] == 0 &&
+	    marks->line[KEY_DIRECT_RESPONSE] == 0)
+		diag_error(c->diag, source_at(marks, KEY_TO),
+			   "route %s needs to, redirect or direct-response", r->name);
 	for (size_t i = 0; i < r->to.n; i++) {
 		struct model_destination *d = &r->to.v[i];
 
@@ -213,7 +215,8 @@ static const struct model_route *find_before(const struct model *m, const struct
 					     const char *node, const struct model_host *h)
 {
 	for (const struct model_route *other = m->routes.v; other < r; other++) {
-		if (!check_comes_from(other, node) || (other->port != 0 && other->port != r->port))
+		if (!check_comes_from(other, node) || (other->port != 0 && other->port != r->port) ||
+		    !check_rule_covers(&other->rule, &r->rule))
 			continue;
 		for (size_t i = 0; i < other->hosts.n; i++)
 			if (hosts_same(&other->hosts.v[i], h))
@@ -248,6 +251,7 @@ void check_routes(struct check *c)
 		check_hosts(c, &list->v[i], marks);
 		check_from(c, &list->v[i], marks);
 		check_to(c, &list->v[i], marks);
+		check_rule(c, &list->v[i], marks);
 		check_reachable(c, &list->v[i]);
 	}
 }

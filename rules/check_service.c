@@ -153,9 +153,9 @@ static void check_hello(struct check *c, const struct model_service *s,
 		diag_error(c->diag, at,
 			   "service %s: alpn is empty, so no ClientHello would do; without the key any does",
 			   s->name);
-	if (s->alpn.n > FORMAT_MAX_ALPN)
+	if (s->alpn.n > FORMAT_MAX_ITEMS)
 		diag_error(c->diag, at, "service %s: alpn: at most %d protocols", s->name,
-			   FORMAT_MAX_ALPN);
+			   FORMAT_MAX_ITEMS);
 	check_enforced(c, s, at, "alpn", policy_protocol_is_tls, needs);
 }
 
@@ -331,6 +331,7 @@ void check_service(struct check *c, const struct model_service *s, const struct 
 	check_hello(c, s, marks);
 	check_messages(c, s, marks);
 	check_udp(c, s, marks);
+	check_origination(c, s, marks);
 	if (!source_is_bad(marks, KEY_RESOLUTION)) {
 		check_addresses(c, s);
 		for (size_t i = 0; i < s->endpoints.n; i++)

@@ -93,7 +93,7 @@ static void merge(struct model_ranges *r)
 	r->n = n;
 }
 
-static bool sort_cidrs(struct emit *w, struct model_cidrs *list)
+bool emit_sort_cidrs(struct emit *w, struct model_cidrs *list)
 {
 	char text[ADDR_TEXT];
 
@@ -118,7 +118,7 @@ bool emit_sort_ports(struct emit *w, const char *what, const char *name, struct 
 static bool sort_service(struct emit *w, struct model_service *s)
 {
 	return emit_sort_ports(w, "service", s->name, &s->ports) &&
-	       sort_cidrs(w, &s->addresses) && sort_cidrs(w, &s->clients);
+	       emit_sort_cidrs(w, &s->addresses) && emit_sort_cidrs(w, &s->clients);
 }
 
 static bool sort_model(struct emit *w)
@@ -137,7 +137,7 @@ static bool sort_model(struct emit *w)
 	merge(&c->exclude_ports);
 	merge(&c->exempt_uids);
 	merge(&c->exempt_gids);
-	return sort_cidrs(w, &c->exclude_cidrs) && emit_sort_gateways(w);
+	return emit_sort_cidrs(w, &c->exclude_cidrs) && emit_sort_gateways(w);
 }
 
 /* ---- strings and lists ---- */
@@ -171,7 +171,9 @@ static void collect_strings(struct emit *w)
 				pool_add_string(&w->strings, s->endpoints.v[j].name);
 	}
 	emit_collect_gateway_strings(w);
+	emit_collect_traffic(w);
 	pool_sort_strings(&w->strings);
+	pool_sort_blobs(&w->blobs);
 }
 
 static int compare_words(const void *a, const void *b)
@@ -194,6 +196,18 @@ uint32_t emit_string_list(struct emit *w, const struct model_strings *s, bool or
 	return list;
 }
 
+uint32_t emit_string_list_ref(struct emit *w, const struct model_strings *s)
+{
+	uint32_t *refs = emit_alloc(s->n, sizeof(*refs)), ref;
+
+	for (size_t i = 0; i < s->n; i++)
+		refs[i] = pool_string(&w->strings, s->v[i].s);
+	emit_sort(refs, s->n, sizeof(*refs), compare_words);
+	ref = pool_find_list(&w->lists, refs, (uint32_t)s->n);
+	free(refs);
+	return ref;
+}
+
 static bool collect_lists(struct emit *w)
 {
 	const struct model *m = w->m;
@@ -209,6 +223,7 @@ static bool collect_lists(struct emit *w)
 		w->alpn_lists[i] = emit_string_list(w, &m->services.v[i].alpn, true);
 	}
 	emit_collect_gateway_lists(w);
+	emit_collect_traffic_lists(w);
 	if (!emit_collect_ports(w) || !emit_collect_addresses(w) || !emit_collect_hosts(w))
 		return false;
 	pool_sort_lists(&w->lists);
@@ -241,6 +256,13 @@ static void write_pools(struct emit *w)
 		put_le32(emit_record(w, FORMAT_LISTS, 4), l->n);
 		for (uint32_t j = 0; j < l->n; j++)
 			put_le32(emit_record(w, FORMAT_LISTS, 4), w->lists.words[l->first + j]);
+	}
+	for (size_t i = 0; i < w->blobs.n; i++) {
+		const struct pool_blob *blob = &w->blobs.v[i];
+		uint8_t *b = emit_record(w, FORMAT_BLOBS, blob->len + 5);
+
+		put_le32(b, (uint32_t)blob->len);
+		memcpy(b + 4, blob->v, blob->len);
 	}
 }
 
@@ -276,7 +298,7 @@ static void write_ranges(struct emit *w, uint8_t *run, const struct model_ranges
 	}
 }
 
-static void write_cidrs(struct emit *w, uint8_t *run, const struct model_cidrs *cidrs)
+void emit_cidrs(struct emit *w, uint8_t *run, const struct model_cidrs *cidrs)
 {
 	emit_put_run(run, w->records[FORMAT_CIDRS], cidrs->n);
 	for (size_t i = 0; i < cidrs->n; i++) {
@@ -306,7 +328,7 @@ static void write_capture(struct emit *w)
 	write_ranges(w, r + CAPTURE_EXCLUDE_PORTS, &c->exclude_ports);
 	write_ranges(w, r + CAPTURE_EXEMPT_UIDS, &c->exempt_uids);
 	write_ranges(w, r + CAPTURE_EXEMPT_GIDS, &c->exempt_gids);
-	write_cidrs(w, r + CAPTURE_EXCLUDE_CIDRS, &c->exclude_cidrs);
+	emit_cidrs(w, r + CAPTURE_EXCLUDE_CIDRS, &c->exclude_cidrs);
 }
 
 void emit_ports(struct emit *w, uint8_t *run, const struct model_ports *ports)
@@ -318,6 +340,7 @@ void emit_ports(struct emit *w, uint8_t *run, const struct model_ports *ports)
 		put_le16(r + PORT_NUMBER, ports->v[i].number);
 		put_le16(r + PORT_TARGET, ports->v[i].target);
 		r[PORT_PROTOCOL] = (uint8_t)ports->v[i].protocol;
+		r[PORT_TLS] = (uint8_t)ports->v[i].tls;
 	}
 }
 
@@ -358,9 +381,10 @@ static void write_service(struct emit *w, size_t i)
 	put_le32(r + SERVICE_FIRST_HOST, w->first_host[i]);
 	emit_ports(w, r + SERVICE_PORTS, &s->ports);
 	emit_endpoints(w, r + SERVICE_ENDPOINTS, &s->endpoints);
-	write_cidrs(w, r + SERVICE_CIDRS, &s->addresses);
-	write_cidrs(w, r + SERVICE_CLIENTS, &s->clients);
+	emit_cidrs(w, r + SERVICE_CIDRS, &s->addresses);
+	emit_cidrs(w, r + SERVICE_CLIENTS, &s->clients);
 	put_le32(r + SERVICE_ALPN, pool_list(&w->lists, w->alpn_lists[i]));
+	emit_service_traffic(w, r, s);
 }
 
 static bool write_sections(struct emit *w)
@@ -374,6 +398,7 @@ static bool write_sections(struct emit *w)
 	write_pools(w);
 	write_meta(w);
 	write_capture(w);
+	emit_write_traffic(w);
 	for (size_t i = 0; i < services; i++)
 		write_service(w, i);
 	if (!emit_write_gateways(w))
@@ -431,6 +456,7 @@ static void emit_fini(struct emit *w)
 {
 	pool_fini_strings(&w->strings);
 	pool_fini_lists(&w->lists);
+	pool_fini_blobs(&w->blobs);
 	for (size_t i = 0; i < FORMAT_SECTIONS; i++)
 		free(w->sections[i].v);
 	free(w->keys);

@@ -32,6 +32,17 @@ void pool_sort_lists(struct pool_lists *p);
 uint32_t pool_list(const struct pool_lists *p, uint32_t number);
 void pool_fini_lists(struct pool_lists *p);
 
+/* A list that is there, after sorting: its reference. */
+uint32_t pool_find_list(const struct pool_lists *p, const uint32_t *items, uint32_t n);
+
+/* Blobs, as strings: add all, sort once, then ask for references, which are offsets plus 1. */
+struct pool_blob { uint8_t *v; size_t len; };
+struct pool_blobs { struct pool_blob *v; uint32_t *refs; size_t n, room; };
+void pool_add_blob(struct pool_blobs *p, const void *bytes, size_t len); /* copies them */
+void pool_sort_blobs(struct pool_blobs *p);
+uint32_t pool_blob(const struct pool_blobs *p, const void *bytes, size_t len);
+void pool_fini_blobs(struct pool_blobs *p);
+
 /* ---- emit.c ---- */
 
 struct emit {
@@ -39,6 +50,7 @@ struct emit {
 	struct policy_error *e;
 	struct pool_strings strings;
 	struct pool_lists lists;
+	struct pool_blobs blobs;
 	struct bytes sections[FORMAT_SECTIONS];
 	uint32_t records[FORMAT_SECTIONS];
 	uint32_t probes;
@@ -55,7 +67,7 @@ struct emit {
 	uint32_t *export_lists, *alpn_lists, interfaces, exclude_interfaces, nameservers;
 	uint32_t *n_hosts, *first_host; /* for each service */
 	struct model_strings *gateway_keys;   /* host keys of each gateway */
-	uint32_t *gateway_hosts, *alt_names;  /* their lists, and of its alternative names */
+	uint32_t *gateway_hosts;              /* their lists */
 	struct emit_route_host { const char *key; uint32_t route; } *route_hosts; /* in order */
 	size_t n_route_hosts;
 };
@@ -69,11 +81,15 @@ bool emit_sort_ports(struct emit *w, const char *what, const char *name, struct 
 void emit_add_strings(struct emit *w, const struct model_strings *s);
 /* The number of a list of strings, in their order or as they come. */
 uint32_t emit_string_list(struct emit *w, const struct model_strings *s, bool ordered);
+/* The reference of an ordered one that is there. */
+uint32_t emit_string_list_ref(struct emit *w, const struct model_strings *s);
 /* A new record, zeroed; good until the next one of its section. */
 uint8_t *emit_record(struct emit *w, enum format_section section, size_t size);
 /* Writes a run's place into its owner's record; the others write the run, too. */
 void emit_put_run(uint8_t *r, uint32_t first, size_t n);
 void emit_ports(struct emit *w, uint8_t *run, const struct model_ports *ports);
+void emit_cidrs(struct emit *w, uint8_t *run, const struct model_cidrs *cidrs);
+bool emit_sort_cidrs(struct emit *w, struct model_cidrs *list);
 void emit_endpoints(struct emit *w, uint8_t *run, const struct model_endpoints *endpoints);
 
 /*
@@ -93,5 +109,17 @@ void emit_collect_gateway_strings(struct emit *w);
 void emit_collect_gateway_lists(struct emit *w);
 bool emit_write_gateways(struct emit *w);
 void emit_fini_gateways(struct emit *w);
+
+/* emit_traffic.c; written before what refers to it. */
+void emit_collect_traffic(struct emit *w);
+void emit_collect_traffic_lists(struct emit *w);
+void emit_write_traffic(struct emit *w);
+void emit_service_traffic(struct emit *w, uint8_t *r, const struct model_service *s);
+void emit_gateway_traffic(struct emit *w, uint8_t *r, const struct model_gateway *g);
+
+/* emit_rule.c. */
+void emit_collect_rule(struct emit *w, struct model_rule *r);
+void emit_collect_rule_lists(struct emit *w, const struct model_rule *r);
+uint32_t emit_rule(struct emit *w, struct model_rule *m); /* what its route says of it */
 
 #endif

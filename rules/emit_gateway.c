@@ -30,7 +30,8 @@ static bool sort_gateway(struct emit *w, struct model_gateway *g)
 		if (compare_subsets(&g->subsets.v[i - 1], &g->subsets.v[i]) == 0)
 			return emit_fail(w, "gateway %s has two subsets %s", what,
 					 g->subsets.v[i].name);
-	return emit_sort_ports(w, "gateway", what, &g->servers);
+	return emit_sort_ports(w, "gateway", what, &g->servers) &&
+	       emit_sort_cidrs(w, &g->proxy_from);
 }
 
 bool emit_sort_gateways(struct emit *w)
@@ -77,11 +78,6 @@ static void collect_gateway(struct emit *w, size_t i)
 	const struct model_gateway *g = &w->m->gateways.v[i];
 
 	add_text(w, g->name);
-	add_text(w, g->ca);
-	add_text(w, g->certificate);
-	add_text(w, g->private_key);
-	add_text(w, g->sni);
-	emit_add_strings(w, &g->subject_alt_names);
 	take_keys(&w->gateway_keys[i], &g->hosts);
 	emit_add_strings(w, &w->gateway_keys[i]);
 	add_endpoints(w, &g->addresses);
@@ -128,6 +124,7 @@ void emit_collect_gateway_strings(struct emit *w)
 		collect_gateway(w, i);
 	for (size_t i = 0; i < m->routes.n; i++) {
 		add_text(w, m->routes.v[i].name);
+		emit_collect_rule(w, &w->m->routes.v[i].rule);
 		for (size_t j = 0; j < m->routes.v[i].to.n; j++)
 			if (m->routes.v[i].to.v[j].gateway == NULL)
 				add_text(w, m->routes.v[i].to.v[j].host);
@@ -140,11 +137,10 @@ void emit_collect_gateway_lists(struct emit *w)
 	size_t n = w->m->gateways.n;
 
 	w->gateway_hosts = emit_alloc(n, sizeof(*w->gateway_hosts));
-	w->alt_names = emit_alloc(n, sizeof(*w->alt_names));
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n; i++)
 		w->gateway_hosts[i] = emit_string_list(w, &w->gateway_keys[i], true);
-		w->alt_names[i] = emit_string_list(w, &w->m->gateways.v[i].subject_alt_names, true);
-	}
+	for (size_t i = 0; i < w->m->routes.n; i++)
+		emit_collect_rule_lists(w, &w->m->routes.v[i].rule);
 }
 
 /* ---- sections ---- */
@@ -172,15 +168,12 @@ static void write_gateway(struct emit *w, size_t i)
 
 	put_le32(r + GATEWAY_NAME, text_ref(w, g->name));
 	put_le32(r + GATEWAY_HOSTS, pool_list(&w->lists, w->gateway_hosts[i]));
-	put_le32(r + GATEWAY_ALT_NAMES, pool_list(&w->lists, w->alt_names[i]));
-	put_le32(r + GATEWAY_CA, text_ref(w, g->ca));
-	put_le32(r + GATEWAY_CERTIFICATE, text_ref(w, g->certificate));
-	put_le32(r + GATEWAY_PRIVATE_KEY, text_ref(w, g->private_key));
-	put_le32(r + GATEWAY_SNI, text_ref(w, g->sni));
 	r[GATEWAY_VIA] = (uint8_t)g->via;
 	emit_ports(w, r + GATEWAY_SERVERS, &g->servers);
 	emit_endpoints(w, r + GATEWAY_ENDPOINTS, &g->addresses);
 	write_subsets(w, r + GATEWAY_SUBSETS, &g->subsets);
+	emit_cidrs(w, r + GATEWAY_PROXY_FROM, &g->proxy_from);
+	emit_gateway_traffic(w, r, g);
 }
 
 /* The indices, plus 1, of a destination's gateway and subset. */
@@ -239,13 +232,15 @@ static bool write_route(struct emit *w, uint32_t i)
 	put_le32(r + ROUTE_NAME, text_ref(w, m->name));
 	put_le32(r + ROUTE_FIRST_HOST, first);
 	put_le16(r + ROUTE_PORT, m->port);
+	put_le32(r + ROUTE_RULE, emit_rule(w, &w->m->routes.v[i].rule));
 	emit_put_run(r + ROUTE_DESTINATIONS, w->records[FORMAT_DESTINATIONS], m->to.n);
 	for (size_t j = 0; j < m->to.n; j++) {
 		if (!write_destination(w, m, &m->to.v[j]))
 			return false;
 		weight += m->to.v[j].weight;
 	}
-	if (weight == 0 || weight > UINT32_MAX)
+	if ((weight == 0 && m->rule.redirect.code == 0 && m->rule.status == 0) ||
+	    weight > UINT32_MAX)
 		return emit_fail(w, "route %s: the weights add up to 0, or to 2^32 or more",
 				 m->name);
 	put_le32(r + ROUTE_WEIGHT, (uint32_t)weight);
@@ -275,6 +270,5 @@ void emit_fini_gateways(struct emit *w)
 		free(w->gateway_keys[i].v);
 	free(w->gateway_keys);
 	free(w->gateway_hosts);
-	free(w->alt_names);
 	free(w->route_hosts);
 }

@@ -17,14 +17,18 @@
 #include <stdint.h>
 
 #define FORMAT_MAGIC    "\211SLP\r\n\032\n" /* 8 bytes; broken by any text-mode transfer */
-#define FORMAT_VERSION  2
+#define FORMAT_VERSION  3
 #define FORMAT_MAX_SIZE (256u << 20)
 
 #define FORMAT_MAX_PROBES      255 /* longest probe run in the host table */
 #define FORMAT_MAX_SERVICES    255 /* services on one list: of a host key, of an address */
 #define FORMAT_MAX_STRING      255 /* bytes of a string, without its NUL */
 #define FORMAT_MAX_NAMESERVERS 8
-#define FORMAT_MAX_ALPN        16 /* strings on a list of ALPN or alternative names */
+#define FORMAT_MAX_ITEMS       16 /* strings on a list of ALPN, alternative names, paths, methods */
+#define FORMAT_MAX_BLOB        (1u << 20)
+#define FORMAT_MAX_BODY        4096 /* bytes of an answer's body */
+#define FORMAT_MAX_TIME        604800000 /* ms: a week */
+#define FORMAT_MAX_NUMBER      1000000   /* connections, requests, failures */
 
 /* Header: 64 bytes. */
 enum {
@@ -53,18 +57,28 @@ enum format_section {
 	                     used. Records: strings */
 	FORMAT_LISTS,     /* u32 words: a list is a count and that many items; the empty list first;
 	                     by count, then by items; no two equal, each used. Records: words */
+	FORMAT_BLOBS,     /* {u32 length, bytes, NUL} each; by length, then by bytes; no two equal,
+	                     each used. Records: blobs */
 	FORMAT_SERVICES,  /* SERVICE_SIZE each, by name */
 	FORMAT_PORTS,     /* PORT_SIZE each; a service owns a run, by number, TCP before UDP, one of
 	                     each at most; then each gateway: its servers */
 	FORMAT_ENDPOINTS, /* ENDPOINT_SIZE each; a service owns a run, in source order; then each
 	                     gateway, and after it each of its subsets */
 	FORMAT_CIDRS,     /* CIDR_SIZE each; the capture record owns a run, then each service two:
-	                     addresses, clients; a run is by address and bits */
+	                     addresses, clients; then each gateway: whose connections begin with a
+	                     PROXY header; a run is by address and bits */
 	FORMAT_RANGES,    /* RANGE_SIZE each {u32 first, u32 last}; the capture record's four runs,
 	                     each ascending, disjoint, not adjacent */
+	FORMAT_TRAFFIC,   /* TRAFFIC_SIZE each, by bytes; no two equal, each used */
+	FORMAT_TLS,       /* TLS_SIZE each, by bytes; no two equal, each used */
 	FORMAT_GATEWAYS,  /* GATEWAY_SIZE each, by name: the node's own, and those its routes lead to */
 	FORMAT_SUBSETS,   /* SUBSET_SIZE each; a gateway owns a run, by name */
 	FORMAT_ROUTES,    /* ROUTE_SIZE each: those of the node, in source order */
+	FORMAT_RULES,     /* RULE_SIZE each: what routes say of HTTP, in their order, of those alone that
+	                     say something */
+	FORMAT_MATCHES,   /* MATCH_SIZE each; a rule owns a run, by field */
+	FORMAT_CHANGES,   /* CHANGE_SIZE each; a rule owns two runs: of the request, of the response; a
+	                     run is by kind, then by field */
 	FORMAT_DESTINATIONS, /* DESTINATION_SIZE each; a route owns a run, in source order */
 	FORMAT_ROUTE_HOSTS, /* ROUTE_HOST_SIZE each: the routes' host keys, by key, then by route */
 	FORMAT_ADDRESSES, /* ADDRESS_SIZE each, ascending: :: and each address where a service's
@@ -148,7 +162,9 @@ enum {
 	SERVICE_CLIENTS = 44,    /* run of CIDRS: sources that may use it; empty: all */
 	SERVICE_ALPN = 52,       /* u32 list of strings, ascending: what a ClientHello may offer;
 	                            empty: anything */
-	SERVICE_SIZE = 56,
+	SERVICE_TRAFFIC = 56,    /* u32 index in TRAFFIC plus 1; 0: the defaults */
+	SERVICE_TLS = 60,        /* u32 index in TLS plus 1, of a client's; 0: none */
+	SERVICE_SIZE = 64,
 };
 enum {
 	SERVICE_FLAG_WEBSOCKET = 1, SERVICE_FLAG_ALLOW_PRIVATE = 2,
@@ -158,8 +174,14 @@ enum {
 	SERVICE_FLAGS_KNOWN = 63,
 };
 
-/* PORT: u16 number, u16 target, u8 enum policy_protocol, 3 zero */
-enum { PORT_NUMBER = 0, PORT_TARGET = 2, PORT_PROTOCOL = 4, PORT_ZERO = 5, PORT_SIZE = 8 };
+/*
+ * PORT: u16 number, u16 target, u8 enum policy_protocol, u8 enum policy_server_tls (0 but for the
+ * servers of the node's own gateway that are https or tls), 2 zero
+ */
+enum {
+	PORT_NUMBER = 0, PORT_TARGET = 2, PORT_PROTOCOL = 4, PORT_TLS = 5, PORT_ZERO = 6,
+	PORT_SIZE = 8,
+};
 
 /*
  * ENDPOINT: a name (string > 0, address zero) or an address (string 0); port 0: the service port's
@@ -175,18 +197,63 @@ enum { CIDR_ADDR = 0, CIDR_BITS = 16, CIDR_ZERO = 17, CIDR_SIZE = 20 };
 
 enum { RANGE_FIRST = 0, RANGE_LAST = 4, RANGE_SIZE = 8 };
 
+/*
+ * TRAFFIC: how connections are made. All but two are u32; times are in ms. A record that says only
+ * the defaults is none.
+ */
+enum {
+	TRAFFIC_CONNECT = 0,       /* 1 to FORMAT_MAX_TIME */
+	TRAFFIC_IDLE = 4,          /* the same */
+	TRAFFIC_KEEPALIVE = 8,     /* seconds, 0 to 32767 */
+	TRAFFIC_CONNECTIONS = 12,  /* 0 to FORMAT_MAX_NUMBER; 0: no limit */
+	TRAFFIC_REQUESTS = 16,     /* the same */
+	TRAFFIC_5XX = 20,          /* consecutive failures, 0 to FORMAT_MAX_NUMBER; 0: not counted */
+	TRAFFIC_GATEWAY = 24, TRAFFIC_LOCAL = 28,
+	TRAFFIC_INTERVAL = 32,     /* 1 to FORMAT_MAX_TIME, or 0: no outlier detection; then all */
+	TRAFFIC_EJECTION = 36,     /* of 5XX to MIN_HEALTH are 0 */
+	TRAFFIC_MAX_EJECTION = 40, TRAFFIC_MIN_HEALTH = 44, /* per cent, 0 to 100 */
+	TRAFFIC_HEALTH_INTERVAL = 48, TRAFFIC_HEALTH_TIMEOUT = 52, /* 1 to FORMAT_MAX_TIME */
+	TRAFFIC_UNHEALTHY = 56, TRAFFIC_HEALTHY = 60,              /* 1 to FORMAT_MAX_NUMBER */
+	TRAFFIC_HEALTH_PATH = 64,  /* string; 0 but with POLICY_HEALTH_HTTP */
+	TRAFFIC_HEALTH = 68,       /* u8 enum policy_health; with 0 the five before are 0 */
+	TRAFFIC_BALANCE = 69,      /* u8 enum policy_balance */
+	TRAFFIC_ZERO = 70,         /* zero to the end */
+	TRAFFIC_SIZE = 72,
+};
+
+/*
+ * TLS: of a client, or of the servers of the node's own gateway. The first three are a string, or with
+ * their flag the offset of a blob.
+ */
+enum {
+	TLS_CA = 0, TLS_CERTIFICATE = 4, TLS_PRIVATE_KEY = 8,
+	TLS_SNI = 12,       /* u32 string: a canonical name, or empty */
+	TLS_ALT_NAMES = 16, /* u32 list of strings, ascending */
+	TLS_PINS = 20,      /* u32 offset in BLOBS plus 1, or 0: SHA-256 sums, ascending */
+	TLS_ROLE = 24,      /* u8 */
+	TLS_FLAGS = 25,     /* u8 */
+	TLS_ZERO = 26,      /* zero to the end */
+	TLS_SIZE = 28,
+};
+enum { TLS_ROLE_CLIENT = 0, TLS_ROLE_MUTUAL, TLS_ROLE_SERVER };
+enum {
+	TLS_FLAG_CA = 1, TLS_FLAG_CERTIFICATE = 2, TLS_FLAG_PRIVATE_KEY = 4, /* blobs */
+	TLS_FLAG_ONLY_13 = 8, TLS_FLAGS_KNOWN = 15,
+};
+
 /* GATEWAY */
 enum {
 	GATEWAY_NAME = 0,         /* u32 string */
 	GATEWAY_HOSTS = 4,        /* u32 list of strings, ascending, never empty: host keys */
-	GATEWAY_ALT_NAMES = 8,    /* u32 list of strings, ascending */
-	GATEWAY_CA = 12,          /* u32 string each, empty where there is none; so are the three: */
-	GATEWAY_CERTIFICATE = 16, GATEWAY_PRIVATE_KEY = 20,
-	GATEWAY_SNI = 24,         /* a canonical name */
-	GATEWAY_SERVERS = 28,     /* run of PORTS, never empty */
-	GATEWAY_ENDPOINTS = 36,   /* run of ENDPOINTS, never empty */
-	GATEWAY_SUBSETS = 44,     /* run of SUBSETS */
-	GATEWAY_VIA = 52,         /* u8 enum policy_via */
+	GATEWAY_TRAFFIC = 8,      /* as of a service */
+	GATEWAY_TLS = 12,         /* the same; never 0 with via = tls and mutual, else 0 */
+	GATEWAY_SERVER_TLS = 16,  /* u32 index in TLS plus 1, of a server's; never 0 where some server
+	                             ends TLS, else 0 */
+	GATEWAY_SERVERS = 20,     /* run of PORTS, never empty */
+	GATEWAY_ENDPOINTS = 28,   /* run of ENDPOINTS, never empty */
+	GATEWAY_SUBSETS = 36,     /* run of SUBSETS */
+	GATEWAY_PROXY_FROM = 44,  /* run of CIDRS; empty but for the node's own */
+	GATEWAY_VIA = 52,         /* u8 enum policy_via; 0 for the node's own */
 	GATEWAY_ZERO = 53,        /* zero to the end */
 	GATEWAY_SIZE = 56,
 };
@@ -198,12 +265,42 @@ enum { SUBSET_NAME = 0, SUBSET_ENDPOINTS = 4, SUBSET_SIZE = 12 };
 enum {
 	ROUTE_NAME = 0,         /* u32 string */
 	ROUTE_FIRST_HOST = 4,   /* u32 index in ROUTE_HOSTS of its first */
-	ROUTE_DESTINATIONS = 8, /* run of DESTINATIONS, never empty */
-	ROUTE_WEIGHT = 16,      /* u32 their weights' sum, from 1 */
-	ROUTE_PORT = 20,        /* u16, 0: any */
-	ROUTE_ZERO = 22,        /* zero to the end */
-	ROUTE_SIZE = 24,
+	ROUTE_DESTINATIONS = 8, /* run of DESTINATIONS; empty where its rule answers */
+	ROUTE_WEIGHT = 16,      /* u32 their weights' sum, from 1; 0 of none */
+	ROUTE_RULE = 20,        /* u32 index in RULES plus 1, or 0 */
+	ROUTE_PORT = 24,        /* u16, 0: any */
+	ROUTE_ZERO = 26,        /* zero to the end */
+	ROUTE_SIZE = 28,
 };
+
+/* RULE. One that says nothing is none; one that answers has the defaults of what it does not forward. */
+enum {
+	RULE_PATHS = 0,      /* u32 list of strings, ascending: /exact or /prefix*; empty: any */
+	RULE_METHODS = 4,    /* u32 list of strings, ascending; empty: any */
+	RULE_MATCHES = 8,    /* run of MATCHES */
+	RULE_REQUEST = 16,   /* run of CHANGES */
+	RULE_RESPONSE = 24,  /* run of CHANGES */
+	RULE_TIMEOUT = 32,   /* u32 ms, 0: none */
+	RULE_PER_TRY = 36,   /* u32 ms, 0: none; 0 without retries */
+	RULE_STATUSES = 40,  /* u32 offset in BLOBS plus 1, or 0: u32 each, 100 to 599, ascending; 0
+	                        without retries */
+	RULE_RETRIES = 44,   /* u8, to 100; the default is 2 */
+	RULE_RETRY_ON = 45,  /* u8 POLICY_RETRY_*; the default is 15; 0 without retries */
+	RULE_ACTION = 46,    /* u8 enum policy_http_action */
+	RULE_HTTPS = 47,     /* u8, 1: the redirect's scheme is https */
+	RULE_URI = 48,       /* u32 string: to rewrite or redirect to; 0: not said */
+	RULE_AUTHORITY = 52, /* the same */
+	RULE_BODY = 56,      /* u32 offset in BLOBS plus 1, or 0: of the answer */
+	RULE_CODE = 60,      /* u16 status of the answer or the redirect; else 0 */
+	RULE_PORT = 62,      /* u16 of the redirect, or 0 */
+	RULE_SIZE = 64,
+};
+
+/* MATCH: u32 string: a field's name; u32 offset of a blob plus 1 (0: any value); u8 prefix; 3 zero */
+enum { MATCH_NAME = 0, MATCH_VALUE = 4, MATCH_PREFIX = 8, MATCH_ZERO = 9, MATCH_SIZE = 12 };
+
+/* CHANGE: u32 string: a field's name; u32 offset of a blob plus 1 (0: to remove); u8 kind; 3 zero */
+enum { CHANGE_NAME = 0, CHANGE_VALUE = 4, CHANGE_KIND = 8, CHANGE_ZERO = 9, CHANGE_SIZE = 12 };
 
 /*
  * DESTINATION: a gateway (its index plus 1; subset: index in SUBSETS plus 1, or 0 for all; string

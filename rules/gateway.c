@@ -36,7 +36,7 @@ void policy_gateway(const struct policy *p, uint32_t i, struct policy_gateway *g
 	g->servers = run(r + GATEWAY_SERVERS);
 	g->endpoints = run(r + GATEWAY_ENDPOINTS);
 	g->subsets = run(r + GATEWAY_SUBSETS);
-	g->proxy_from = (struct policy_run){0, 0};
+	g->proxy_from = run(r + GATEWAY_PROXY_FROM);
 }
 
 int64_t policy_own_gateway(const struct policy *p)
@@ -200,9 +200,9 @@ int64_t policy_find_route(const struct policy *p, const char *key, size_t len, u
 			  const struct policy_http *http)
 {
 	uint32_t n = p->n[FORMAT_ROUTE_HOSTS];
+	bool held = false;
 
-	(void)http;
-	for (size_t at = 0; at <= len && n > 0; at++) {
+	for (size_t at = 0; at <= len && n > 0 && !held; at++) {
 		if (!begins(key, len, at))
 			continue;
 		for (uint32_t i = first_host(p, key + at, len - at); i < n; i++) {
@@ -213,11 +213,14 @@ int64_t policy_find_route(const struct policy *p, const char *key, size_t len, u
 			if (compare(string_at(p, r + ROUTE_HOST_KEY), key + at, len - at) != 0)
 				break;
 			its = get_le16(record(p, FORMAT_ROUTES, route, ROUTE_SIZE) + ROUTE_PORT);
-			if (its == 0 || its == port)
+			if (its != 0 && its != port)
+				continue;
+			if (policy_route_meets(p, route, http))
 				return route;
+			held = true;
 		}
 	}
-	return POLICY_ROUTE_NONE;
+	return held ? POLICY_ROUTE_REFUSED : POLICY_ROUTE_NONE;
 }
 
 int64_t policy_find_port_route(const struct policy *p, uint32_t i, uint16_t port)

@@ -97,6 +97,14 @@ struct policy_conditions {
 void policy_conditions(const struct policy *p, uint32_t route, struct policy_conditions *c);
 void policy_header_match(const struct policy *p, uint32_t i, struct policy_header_match *m);
 
+/*
+ * Whether a request is for the route. What is not HTTP (NULL) is for one that neither has conditions
+ * nor answers.
+ */
+bool policy_route_meets(const struct policy *p, uint32_t route, const struct policy_http *http);
+/* Whether a name is a field's, in lower case; and whether no policy may change that field. */
+bool policy_is_field(const char *name);
+bool policy_is_fixed_field(const char *name);
 /* The name of one bit of retry_on. */
 const char *policy_retry_name(uint32_t bit);
 

@@ -7,34 +7,10 @@
 #ifndef SLUICE_RULES_MODEL_H
 #define SLUICE_RULES_MODEL_H
 
-#include "rules/addr.h"
-#include "rules/gateway.h"
+#include "rules/model_list.h"
+#include "rules/model_rule.h"
 
 #define MODEL_UDP_FLOWS 128 /* per client address, unless the policy says otherwise */
-
-/* Where something was written. */
-struct model_at { const char *file; int line; };
-
-struct model_string { const char *s; struct model_at at; };
-struct model_range  { uint32_t first, last; struct model_at at; };
-struct model_cidr   { struct cidr cidr; struct model_at at; };
-/* name_canon_pattern() form; file indexes model.files (a million of them: kept small). */
-struct model_host   { const char *key; uint32_t line; uint16_t file; uint8_t len; };
-struct model_port   { uint16_t number, target; enum policy_protocol protocol; struct model_at at; };
-struct model_endpoint {
-	const char *name; /* canonical; NULL: addr */
-	struct addr addr;
-	uint16_t port;    /* 0: the target of the service's port */
-	uint32_t weight;  /* 1 unless written */
-	struct model_at at;
-};
-
-struct model_strings   { struct model_string *v; size_t n, room; };
-struct model_ranges    { struct model_range *v; size_t n, room; };
-struct model_cidrs     { struct model_cidr *v; size_t n, room; };
-struct model_hosts     { struct model_host *v; size_t n, room; };
-struct model_ports     { struct model_port *v; size_t n, room; };
-struct model_endpoints { struct model_endpoint *v; size_t n, room; };
 
 struct model_capture {
 	enum policy_scope scope;
@@ -61,6 +37,9 @@ struct model_service {
 	struct model_strings export_to, alpn;
 	struct model_cidrs addresses, clients;
 	struct model_endpoints endpoints;
+	struct policy_traffic traffic; /* times that are 0 have their defaults */
+	enum model_tls_mode tls_mode;
+	struct model_tls tls;          /* said in part, whatever the mode */
 	struct model_at at;
 };
 
@@ -74,8 +53,10 @@ struct model_gateway {
 	struct model_hosts hosts;
 	enum policy_via via;
 	struct model_subsets subsets;
-	const char *ca, *certificate, *private_key, *sni;
-	struct model_strings subject_alt_names;
+	struct policy_traffic traffic;
+	struct model_tls tls;          /* to it */
+	struct model_tls server_tls;   /* of its own servers */
+	struct model_cidrs proxy_from;
 	struct model_at at;
 };
 
@@ -94,6 +75,7 @@ struct model_route {
 	uint16_t port;                /* 0: any */
 	struct model_strings from;    /* "mesh" and gateway names */
 	struct model_destinations to;
+	struct model_rule rule;
 	struct model_at at;
 };
 
@@ -114,13 +96,6 @@ struct model {
 	struct model_routes routes;
 	struct model_strings files; /* every file read, by index */
 };
-
-/* model.c. Appends a zeroed element to one of the lists above and returns it. */
-#define model_push(list) \
-	(model_grow((void **)&(list)->v, &(list)->n, &(list)->room, sizeof(*(list)->v)), \
-	 &(list)->v[(list)->n - 1])
-void model_grow(void **v, size_t *n, size_t *room, size_t size);
-const char *model_text(const char *s, size_t len); /* a copy that lives as long as the process */
 
 /* The effective defaults (`sluice-rules defaults`). */
 void model_init(struct model *m);

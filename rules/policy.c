@@ -160,7 +160,8 @@ int policy_open_direct(struct policy *p, const char *path, struct policy_error *
 
 bool policy_is_direct(const struct policy *p)
 {
-	return (p->n[FORMAT_GATEWAYS] | p->n[FORMAT_ROUTES] | p->n[FORMAT_ROUTE_HOSTS]) == 0;
+	return (p->n[FORMAT_GATEWAYS] | p->n[FORMAT_ROUTES] | p->n[FORMAT_ROUTE_HOSTS] |
+		p->n[FORMAT_TRAFFIC] | p->n[FORMAT_TLS]) == 0;
 }
 
 int policy_open_bytes(struct policy *p, const void *bytes, size_t len, struct policy_error *e)

@@ -80,7 +80,10 @@ int policy_open_bytes(struct policy *p, const void *bytes, size_t len, struct po
  * and the code that would is spared.
  */
 int policy_open_direct(struct policy *p, const char *path, struct policy_error *e);
-/* Whether it has neither gateways nor routes: then policy_open_direct() has verified all of it. */
+/*
+ * Whether it has neither gateways, routes, nor what traffic.h reads: then policy_open_direct() has
+ * verified all of it.
+ */
 bool policy_is_direct(const struct policy *p);
 void policy_close(struct policy *p);
 

@@ -162,10 +162,86 @@ uint32_t pool_list(const struct pool_lists *p, uint32_t number)
 	return p->refs[number];
 }
 
+uint32_t pool_find_list(const struct pool_lists *p, const uint32_t *items, uint32_t n)
+{
+	size_t low = 0, high = p->n;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		const struct pool_list *l = &p->v[middle];
+		int order = l->n != n ? (l->n < n ? -1 : 1) : 0;
+
+		for (uint32_t i = 0; i < n && order == 0; i++)
+			order = (p->words[l->first + i] > items[i]) - (p->words[l->first + i] < items[i]);
+		if (order == 0)
+			return p->refs[l->number];
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return UINT32_MAX;
+}
+
 void pool_fini_lists(struct pool_lists *p)
 {
 	free(p->words);
 	free(p->v);
 	free(p->slots);
+	free(p->refs);
+}
+
+/* ---- blobs ---- */
+
+void pool_add_blob(struct pool_blobs *p, const void *bytes, size_t len)
+{
+	uint8_t *copy = emit_alloc(len, 1);
+
+	memcpy(copy, bytes, len);
+	GROW(p, 1);
+	p->v[p->n++] = (struct pool_blob){copy, len};
+}
+
+static int compare_blobs(const void *a, const void *b)
+{
+	const struct pool_blob *x = a, *y = b;
+
+	return x->len != y->len ? (x->len < y->len ? -1 : 1) : memcmp(x->v, y->v, x->len);
+}
+
+void pool_sort_blobs(struct pool_blobs *p)
+{
+	size_t n = 0;
+	uint32_t ref = 1;
+
+	emit_sort(p->v, p->n, sizeof(*p->v), compare_blobs);
+	for (size_t i = 0; i < p->n; i++)
+		if (n > 0 && compare_blobs(&p->v[n - 1], &p->v[i]) == 0)
+			free(p->v[i].v);
+		else
+			p->v[n++] = p->v[i];
+	p->n = n;
+	p->refs = emit_alloc(n, sizeof(*p->refs));
+	for (size_t i = 0; i < n; i++) {
+		p->refs[i] = ref;
+		ref += (uint32_t)p->v[i].len + 5;
+	}
+}
+
+uint32_t pool_blob(const struct pool_blobs *p, const void *bytes, size_t len)
+{
+	union { const void *from; uint8_t *to; } same = {bytes};
+	struct pool_blob wanted = {same.to, len};
+	const struct pool_blob *found =
+		p->n > 0 ? bsearch(&wanted, p->v, p->n, sizeof(*p->v), compare_blobs) : NULL;
+
+	return found != NULL ? p->refs[found - p->v] : UINT32_MAX;
+}
+
+void pool_fini_blobs(struct pool_blobs *p)
+{
+	for (size_t i = 0; i < p->n; i++)
+		free(p->v[i].v);
+	free(p->v);
 	free(p->refs);
 }

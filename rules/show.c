@@ -91,7 +91,7 @@ static void show_ranges(struct show *s, const char *key, struct policy_run run, 
 	show_end(s);
 }
 
-static void show_cidrs(struct show *s, const char *key, struct policy_run run)
+void show_cidrs(struct show *s, const char *key, struct policy_run run)
 {
 	char item[ADDR_TEXT];
 
@@ -113,10 +113,16 @@ void show_ports(struct show *s, const char *key, struct policy_run run)
 
 	show_key(s, key);
 	for (uint32_t i = run.first; i < run.first + run.n; i++) {
+		enum policy_server_tls mode;
 		struct policy_port port;
 
 		policy_port(s->p, i, &port);
-		if (port.target == port.number)
+		mode = policy_server_tls(s->p, i);
+		if (mode != POLICY_SERVER_NONE)
+			snprintf(item, sizeof(item), "%s:%u %s",
+				 policy_protocol_name(port.protocol), port.number,
+				 policy_server_tls_name(mode));
+		else if (port.target == port.number)
 			snprintf(item, sizeof(item), "%s:%u", policy_protocol_name(port.protocol),
 				 port.number);
 		else
@@ -218,7 +224,7 @@ static void show_hosts(struct show *s, const uint8_t **keys, size_t n)
 
 /* ---- sections ---- */
 
-static void show_number(struct show *s, const char *key, unsigned long long n)
+void show_number(struct show *s, const char *key, unsigned long long n)
 {
 	show_key(s, key);
 	fprintf(s->out, " %llu\n", n);
@@ -294,7 +300,9 @@ static void show_auto_address(struct show *s, const struct policy_service *v, co
 static void show_service(struct show *s, uint32_t i, size_t keys_end)
 {
 	const uint8_t **keys;
+	struct policy_traffic traffic;
 	struct policy_service v;
+	struct policy_tls tls;
 
 	policy_service(s->p, i, &v);
 	keys = s->keys + keys_end - v.n_hosts;
@@ -326,6 +334,12 @@ static void show_service(struct show *s, uint32_t i, size_t keys_end)
 		show_word(s, "scrub", "yes");
 	if (v.no_alt_svc)
 		show_word(s, "alt-svc", "strip");
+	policy_service_traffic(s->p, i, &traffic);
+	show_traffic(s, &traffic);
+	if (policy_service_tls(s->p, i, &tls)) {
+		show_word(s, "tls", tls.mutual ? "mutual" : "simple");
+		show_tls(s, &tls);
+	}
 }
 
 int show_policy(const struct policy *p, FILE *out)

@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-#include "rules/policy.h"
+#include "rules/gateway.h"
 
 /*
  * Writes the policy as canonical INI: services and gateways by name,
@@ -37,6 +37,16 @@ void show_end(struct show *s);
 void show_strings(struct show *s, const char *key, struct policy_list l);
 void show_ports(struct show *s, const char *key, struct policy_run run);
 void show_endpoints(struct show *s, const char *key, struct policy_run run);
+
+void show_cidrs(struct show *s, const char *key, struct policy_run run);
+void show_number(struct show *s, const char *key, unsigned long long n);
+
+/* show_traffic.c */
+void show_duration(struct show *s, const char *key, uint32_t ms);
+void show_traffic(struct show *s, const struct policy_traffic *t);
+void show_tls(struct show *s, const struct policy_tls *t);
+void show_server_tls(struct show *s, const struct policy_server *t);
+void show_rule(struct show *s, uint32_t route); /* show_rule.c */
 
 void show_gateways(struct show *s); /* show_gateway.c: routes, too */
 

@@ -14,15 +14,11 @@ static void show_host_key(struct show *s, const char *key)
 	show_item(s, item);
 }
 
-static void show_text(struct show *s, const char *key, const char *text)
-{
-	if (text != NULL)
-		show_word(s, key, text);
-}
-
 static void show_gateway(struct show *s, uint32_t i)
 {
 	struct policy_gateway g;
+	struct policy_server server;
+	struct policy_traffic traffic;
 	struct policy_tls t;
 
 	policy_gateway(s->p, i, &g);
@@ -35,13 +31,13 @@ static void show_gateway(struct show *s, uint32_t i)
 		show_host_key(s, policy_string(s->p, policy_item(g.hosts, k)));
 	show_end(s);
 	show_word(s, "via", policy_via_name(g.via));
-	if (policy_gateway_tls(s->p, i, &t)) {
-		show_text(s, "ca", t.ca.path);
-		show_text(s, "certificate", t.certificate.path);
-		show_text(s, "private-key", t.private_key.path);
-		show_text(s, "sni", t.sni);
-		show_strings(s, "subject-alt-names", t.alt_names);
-	}
+	if (policy_gateway_tls(s->p, i, &t))
+		show_tls(s, &t);
+	if (policy_server(s->p, i, &server))
+		show_server_tls(s, &server);
+	show_cidrs(s, "proxy-protocol-from", g.proxy_from);
+	policy_gateway_traffic(s->p, i, &traffic);
+	show_traffic(s, &traffic);
 	for (uint32_t k = g.subsets.first; k < g.subsets.first + g.subsets.n; k++) {
 		struct policy_subset subset;
 		char key[SHOW_ITEM];
@@ -95,6 +91,9 @@ static void show_route(struct show *s, uint32_t i)
 		show_word(s, "port", port);
 	}
 	show_word(s, "from", m.node);
+	show_rule(s, i);
+	if (r.destinations.n == 0)
+		return;
 	show_key(s, "to");
 	for (uint32_t k = 0; k < r.destinations.n; k++)
 		show_destination(s, r.destinations.first + k, r.destinations.n == 1);

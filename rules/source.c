@@ -11,8 +11,6 @@
 
 #define BLANKS " \t"
 
-_Static_assert(LANGUAGE_KEYS <= 64, "source_marks.bad has a bit for each key");
-
 /* The section that is being read: what its keys are offsets into, and its marks. */
 static void *section_base(struct source *s, struct source_marks **marks)
 {
@@ -147,6 +145,34 @@ static void *open_subset(struct source *s, const struct ini_line *line, const ch
 	return &subset->endpoints;
 }
 
+/* A named key's value: a field of HTTP, of that name. NULL: a finding was made. */
+static void *open_named(struct source *s, const struct ini_line *line, const char *name,
+			struct model_fields *list)
+{
+	char *lower = strdupa(name);
+	struct model_field *f;
+
+	for (char *c = lower; *c != '\0'; c++)
+		if (*c >= 'A' && *c <= 'Z')
+			*c = (char)(*c - 'A' + 'a');
+	if (!policy_is_field(lower) || strlen(lower) > FORMAT_MAX_STRING) {
+		diag_error(&s->diag, line->at, "write %s NAME = VALUE; \"%s\" is not a field's name",
+			   s->key->word, name);
+		return NULL;
+	}
+	for (size_t i = 0; i < list->n; i++) {
+		if (strcmp(list->v[i].name, lower) != 0)
+			continue;
+		diag_error(&s->diag, line->at, "%s %s is already in line %d", s->key->word, lower,
+			   list->v[i].at.line);
+		return NULL;
+	}
+	f = model_push(list);
+	f->name = model_text(lower, strlen(lower));
+	f->at = line->at;
+	return f;
+}
+
 /* Once written, a list holds nothing of its default. All lists of the model have one layout. */
 static void drop_default(void *field)
 {
@@ -199,7 +225,9 @@ static void *open_field(struct source *s, const struct ini_line *line, struct so
 		return NULL;
 	}
 	field = base + s->key->offset;
-	if (s->key->flags & LANGUAGE_NAMED)
+	if (s->key->flags & LANGUAGE_FIELD)
+		field = open_named(s, line, name, field);
+	else if (s->key->flags & LANGUAGE_NAMED)
 		field = open_subset(s, line, name, field);
 	if (field == NULL)
 		s->key = NULL;
@@ -217,22 +245,9 @@ static char *trim(char *s)
 	return s;
 }
 
-static const char *beside(const char *file, const char *path)
-{
-	const char *slash = strrchr(file, '/');
-	size_t len = slash != NULL ? (size_t)(slash + 1 - file) : 0;
-	char joined[2 * TEXT_LINE_MAX];
-
-	if (path[0] == '/' || len == 0 || len + strlen(path) >= sizeof(joined))
-		return model_text(path, strlen(path));
-	memcpy(joined, file, len);
-	strcpy(joined + len, path);
-	return model_text(joined, strlen(joined));
-}
-
 static bool take_file(struct source *s, const struct value *v, void *field)
 {
-	const char *path = beside(s->file, v->text);
+	const char *path = value_beside(s->file, v->text);
 	struct value item = *v;
 	struct text t;
 	size_t errors = s->diag.errors, len;
@@ -329,7 +344,7 @@ static void take_value(struct source *s, const struct ini_line *line)
 		good = take_item(s, line->value, line->at, field);
 	}
 	if (!good)
-		marks->bad |= UINT64_C(1) << s->key->key;
+		marks->bad[s->key->key] = true;
 }
 
 /* Whatever the section lacks may have been in that line. */
@@ -339,7 +354,7 @@ static void take_lost(struct source *s)
 
 	s->key = NULL;
 	if (section_base(s, &marks) != NULL)
-		marks->bad = UINT64_MAX;
+		memset(marks->bad, true, sizeof(marks->bad));
 }
 
 static void take(void *user, const struct ini_line *line)
@@ -350,6 +365,33 @@ static void take(void *user, const struct ini_line *line)
 		take_section(user, line);
 	else
 		take_value(user, line);
+}
+
+/* Istio's, of what is not written; those of outliers where one of their keys is. */
+static void traffic_default(struct policy_traffic *t, const struct source_marks *marks)
+{
+	const struct { enum language_key key; uint32_t *field, value; bool outliers; } defaults[] = {
+		{ KEY_CONNECT_TIMEOUT, &t->connect_timeout, POLICY_CONNECT_TIMEOUT, false },
+		{ KEY_IDLE_TIMEOUT, &t->idle_timeout, POLICY_IDLE_TIMEOUT, false },
+		{ KEY_CONSECUTIVE_5XX, &t->consecutive_5xx, 5, true },
+		{ KEY_CONSECUTIVE_GATEWAY, &t->consecutive_gateway, 0, true },
+		{ KEY_CONSECUTIVE_LOCAL, &t->consecutive_local, 5, true },
+		{ KEY_OUTLIER_INTERVAL, &t->outlier_interval, 10000, true },
+		{ KEY_BASE_EJECTION_TIME, &t->base_ejection, 30000, true },
+		{ KEY_MAX_EJECTION, &t->max_ejection, 10, true },
+		{ KEY_MIN_HEALTH, &t->min_health, 0, true },
+		{ KEY_HEALTH_INTERVAL, &t->health_interval, 10000, false },
+		{ KEY_HEALTH_TIMEOUT, &t->health_timeout, 5000, false },
+		{ KEY_UNHEALTHY_THRESHOLD, &t->unhealthy, 3, false },
+		{ KEY_HEALTHY_THRESHOLD, &t->healthy, 2, false },
+	};
+
+	for (size_t i = 0; i < sizeof(defaults) / sizeof(defaults[0]); i++) {
+		if (marks->line[defaults[i].key] == 0)
+			*defaults[i].field = defaults[i].value;
+		else
+			t->outliers |= defaults[i].outliers;
+	}
 }
 
 static void read_text(struct source *s, struct text *t)
@@ -371,6 +413,12 @@ static void read_text(struct source *s, struct text *t)
 	for (size_t i = 0; i < m->routes.n; i++)
 		if (s->routes.v[i].line[KEY_FROM] == 0)
 			model_push(&m->routes.v[i].from)->s = from_default;
+	for (size_t i = 0; i < m->services.n; i++)
+		traffic_default(&m->services.v[i].traffic, &s->services.v[i]);
+	for (size_t i = 0; i < m->gateways.n; i++)
+		traffic_default(&m->gateways.v[i].traffic, &s->gateways.v[i]);
+	for (size_t i = 0; i < m->routes.n; i++)
+		m->routes.v[i].rule.retries_said = s->routes.v[i].line[KEY_RETRIES] != 0;
 }
 
 int source_read(struct source *s, const char *path)
@@ -400,7 +448,7 @@ struct model_at source_at(const struct source_marks *m, enum language_key key)
 
 bool source_is_bad(const struct source_marks *m, enum language_key key)
 {
-	return (m->bad >> key & 1) != 0;
+	return m->bad[key];
 }
 
 struct model_at source_host_at(const struct source *s, const struct model_host *h)

@@ -15,7 +15,7 @@
 struct source_marks {
 	struct model_at at;      /* the section's line; line 0: not written */
 	int line[LANGUAGE_KEYS]; /* 0: not written */
-	uint64_t bad;            /* a bit for each key whose value had an error */
+	bool bad[LANGUAGE_KEYS]; /* its value had an error */
 };
 struct source_marks_list { struct source_marks *v; size_t n, room; };
 

@@ -8,6 +8,9 @@
 
 #include "rules/policy.h"
 
+#define POLICY_CONNECT_TIMEOUT 10000   /* ms, unless the policy says otherwise */
+#define POLICY_IDLE_TIMEOUT    3600000
+
 enum policy_balance {
 	POLICY_LEAST_REQUEST = 0, POLICY_ROUND_ROBIN, POLICY_RANDOM,
 	POLICY_CONSISTENT_HASH, /* by the client's address */

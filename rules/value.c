@@ -168,26 +168,13 @@ bool value_access_log(const struct value *v, void *field)
 	return true;
 }
 
-/* What a list in a compiled policy can hold: no blank, and nothing that means something in a source. */
-static bool is_item(const struct value *v)
+bool value_is_item(const struct value *v)
 {
 	bool good = v->len <= FORMAT_MAX_STRING && strpbrk(v->text, ",;#\"") == NULL;
 
 	for (size_t i = 0; i < v->len; i++)
 		good = good && v->text[i] > ' ' && v->text[i] <= '~';
 	return good;
-}
-
-bool value_path(const struct value *v, void *field)
-{
-	if (!is_item(v)) {
-		diag_error(v->diag, v->at,
-			   "%s: \"%s\" is not a path of at most %d printable bytes without , ; # and \"",
-			   v->key, v->text, FORMAT_MAX_STRING);
-		return false;
-	}
-	*(const char **)field = model_text(v->text, v->len);
-	return true;
 }
 
 bool value_host_name(const struct value *v, void *field)
@@ -204,8 +191,7 @@ bool value_host_name(const struct value *v, void *field)
 	return true;
 }
 
-/* Appends text, whatever it says. */
-static bool push_string(const struct value *v, const char *text, struct model_strings *list)
+bool value_push(const struct value *v, const char *text, struct model_strings *list)
 {
 	struct model_string *s;
 
@@ -230,7 +216,7 @@ bool value_nameserver(const struct value *v, void *field)
 		diag_error(v->diag, v->at, "%s: \"%s\" is not an IP address", v->key, v->text);
 		return false;
 	}
-	return push_string(v, addr_format(&a, text), field);
+	return value_push(v, addr_format(&a, text), field);
 }
 
 bool value_interface(const struct value *v, void *field)
@@ -241,7 +227,7 @@ bool value_interface(const struct value *v, void *field)
 			   v->text);
 		return false;
 	}
-	return push_string(v, v->text, field);
+	return value_push(v, v->text, field);
 }
 
 bool value_export(const struct value *v, void *field)
@@ -252,7 +238,7 @@ bool value_export(const struct value *v, void *field)
 			   v->key, v->text);
 		return false;
 	}
-	return push_string(v, v->text, field);
+	return value_push(v, v->text, field);
 }
 
 bool value_from(const struct value *v, void *field)
@@ -262,17 +248,17 @@ bool value_from(const struct value *v, void *field)
 			   v->key, v->text);
 		return false;
 	}
-	return push_string(v, v->text, field);
+	return value_push(v, v->text, field);
 }
 
 bool value_alt_name(const struct value *v, void *field)
 {
-	if (!is_item(v)) {
+	if (!value_is_item(v)) {
 		diag_error(v->diag, v->at, "%s: \"%s\" is not a subject alternative name", v->key,
 			   v->text);
 		return false;
 	}
-	return push_string(v, v->text, field);
+	return value_push(v, v->text, field);
 }
 
 bool value_alpn(const struct value *v, void *field)
@@ -287,5 +273,5 @@ bool value_alpn(const struct value *v, void *field)
 			   v->text);
 		return false;
 	}
-	return push_string(v, v->text, field);
+	return value_push(v, v->text, field);
 }

@@ -27,6 +27,9 @@ bool verify_fail(struct verify *v, enum format_section section, uint32_t i, cons
 		[FORMAT_SERVICES] = "SERVICES",   [FORMAT_PORTS] = "PORTS",
 		[FORMAT_ENDPOINTS] = "ENDPOINTS", [FORMAT_CIDRS] = "CIDRS",
 		[FORMAT_RANGES] = "RANGES",       [FORMAT_GATEWAYS] = "GATEWAYS",
+		[FORMAT_BLOBS] = "BLOBS",         [FORMAT_TRAFFIC] = "TRAFFIC",
+		[FORMAT_TLS] = "TLS",             [FORMAT_RULES] = "RULES",
+		[FORMAT_MATCHES] = "MATCHES",     [FORMAT_CHANGES] = "CHANGES",
 		[FORMAT_SUBSETS] = "SUBSETS",     [FORMAT_ROUTES] = "ROUTES",
 		[FORMAT_DESTINATIONS] = "DESTINATIONS",
 		[FORMAT_ROUTE_HOSTS] = "ROUTE_HOSTS",
@@ -97,22 +100,28 @@ static uint32_t record_size(enum format_section section)
 		[FORMAT_ENDPOINTS] = ENDPOINT_SIZE,
 		[FORMAT_CIDRS] = CIDR_SIZE,
 		[FORMAT_RANGES] = RANGE_SIZE,
+		[FORMAT_TRAFFIC] = TRAFFIC_SIZE,
+		[FORMAT_TLS] = TLS_SIZE,
 		[FORMAT_GATEWAYS] = GATEWAY_SIZE,
 		[FORMAT_SUBSETS] = SUBSET_SIZE,
 		[FORMAT_ROUTES] = ROUTE_SIZE,
+		[FORMAT_RULES] = RULE_SIZE,
+		[FORMAT_MATCHES] = MATCH_SIZE,
+		[FORMAT_CHANGES] = CHANGE_SIZE,
 		[FORMAT_DESTINATIONS] = DESTINATION_SIZE,
 		[FORMAT_ROUTE_HOSTS] = ROUTE_HOST_SIZE,
 		[FORMAT_ADDRESSES] = ADDRESS_SIZE,
 		[FORMAT_BY_PORT] = BY_PORT_SIZE,
 		[FORMAT_HOSTS] = HOST_SIZE,
 		[FORMAT_STRINGS] = 0,
+		[FORMAT_BLOBS] = 0,
 		[FORMAT_NAMES] = 0,
 	};
 
 	return sizes[section];
 }
 
-static uint32_t section_bytes(const struct verify *v, enum format_section section)
+uint32_t verify_bytes(const struct verify *v, enum format_section section)
 {
 	return get_le32(v->p->base + HEADER_SIZE + (size_t)section * SECTION_SIZE + SECTION_BYTES);
 }
@@ -157,9 +166,10 @@ static bool scratch_open(struct verify *v)
 {
 	const struct policy *p = v->p;
 	size_t words = p->n[FORMAT_LISTS], services = p->n[FORMAT_SERVICES],
-	       strings = section_bytes(v, FORMAT_STRINGS);
+	       strings = verify_bytes(v, FORMAT_STRINGS), blobs = verify_bytes(v, FORMAT_BLOBS);
 
-	v->scratch_len = words * 10 + services * 8 + strings * 2 + 65536;
+	v->scratch_len = words * 10 + services * 8 + strings * 2 + 65536 + blobs +
+			 p->n[FORMAT_TRAFFIC] + p->n[FORMAT_TLS];
 	v->scratch = mmap(NULL, v->scratch_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 			  -1, 0);
 	if (v->scratch == MAP_FAILED)
@@ -171,6 +181,9 @@ static bool scratch_open(struct verify *v)
 	v->string_flags = (uint16_t *)(v->service_first + services);
 	v->list_flags = v->string_flags + strings;
 	v->port_flags = (uint8_t *)(v->list_flags + words);
+	v->blob_flags = v->port_flags + 65536;
+	v->traffic_used = v->blob_flags + blobs;
+	v->tls_used = v->traffic_used + p->n[FORMAT_TRAFFIC];
 	return true;
 }
 
@@ -179,7 +192,7 @@ static bool scratch_open(struct verify *v)
 static bool check_strings(struct verify *v)
 {
 	const char *start = (const char *)v->p->at[FORMAT_STRINGS], *before = NULL;
-	uint32_t bytes = section_bytes(v, FORMAT_STRINGS), n = 0;
+	uint32_t bytes = verify_bytes(v, FORMAT_STRINGS), n = 0;
 
 	for (uint32_t at = 0; at < bytes; n++) {
 		const char *s = start + at;
@@ -253,7 +266,7 @@ static bool string_fits(const char *s, enum verify_string kind)
 bool verify_string(struct verify *v, uint32_t ref, enum verify_string kind,
 		   enum format_section section, uint32_t i)
 {
-	if (ref >= section_bytes(v, FORMAT_STRINGS) || v->string_flags[ref] == 0)
+	if (ref >= verify_bytes(v, FORMAT_STRINGS) || v->string_flags[ref] == 0)
 		return verify_fail(v, section, i, "points at no string");
 	if ((v->string_flags[ref] & kind) != 0)
 		return true;
@@ -342,7 +355,7 @@ bool verify_list(struct verify *v, uint32_t ref, enum verify_list kind, enum for
 		return verify_fail(v, section, i, "points at the empty list");
 	if ((kind == VERIFY_LIST_PORT && l.n > 1) ||
 	    (kind == VERIFY_LIST_NAMESERVERS && l.n > FORMAT_MAX_NAMESERVERS) ||
-	    (kind == VERIFY_LIST_ITEMS && l.n > FORMAT_MAX_ALPN))
+	    (kind == VERIFY_LIST_ITEMS && l.n > FORMAT_MAX_ITEMS))
 		return verify_fail(v, section, i, "points at a list that is too long");
 	if (kind == VERIFY_LIST_EXPORT)
 		good = check_list_strings(v, l, ref, VERIFY_STRING_EXPORT);
@@ -363,7 +376,7 @@ bool verify_list(struct verify *v, uint32_t ref, enum verify_list kind, enum for
 /* A string or list that nothing points at would be a second encoding of the same policy. */
 static bool check_used(struct verify *v)
 {
-	uint32_t bytes = section_bytes(v, FORMAT_STRINGS), words = v->p->n[FORMAT_LISTS];
+	uint32_t bytes = verify_bytes(v, FORMAT_STRINGS), words = v->p->n[FORMAT_LISTS];
 
 	for (uint32_t i = 1; i < bytes; i++)
 		if (v->string_flags[i] == VERIFY_STRING_START)
@@ -378,7 +391,9 @@ static bool check_used(struct verify *v)
 static bool check_taken(struct verify *v)
 {
 	static const uint8_t owned[] = {FORMAT_PORTS,   FORMAT_ENDPOINTS, FORMAT_CIDRS,
-					FORMAT_RANGES,  FORMAT_SUBSETS,   FORMAT_DESTINATIONS};
+					FORMAT_RANGES,  FORMAT_SUBSETS,   FORMAT_DESTINATIONS,
+					FORMAT_BLOBS,   FORMAT_RULES,     FORMAT_MATCHES,
+					FORMAT_CHANGES};
 
 	for (size_t i = 0; i < sizeof(owned) / sizeof(owned[0]); i++)
 		if (v->taken[owned[i]] != v->p->n[owned[i]])
@@ -389,10 +404,11 @@ static bool check_taken(struct verify *v)
 
 static bool check_all(struct verify *v)
 {
-	return verify_gateways(v) && check_taken(v) && check_used(v);
+	return verify_traffic(v) && verify_gateways(v) && verify_traffic_used(v) &&
+	       check_taken(v) && check_used(v);
 }
 
-/* Only gateways and routes can tell what is theirs; nothing else points at them. */
+/* Only gateways, routes and how connections are made can tell what is theirs. */
 static bool check_direct(struct verify *v)
 {
 	return !policy_is_direct(v->p) || (check_taken(v) && check_used(v));

@@ -14,50 +14,69 @@ static const uint8_t *record(const struct verify *v, enum format_section section
 
 /* ---- gateways ---- */
 
-static bool check_optional(struct verify *v, const uint8_t *r, enum verify_string kind, uint32_t i)
-{
-	uint32_t ref = get_le32(r);
-
-	return ref == 0 || verify_string(v, ref, kind, FORMAT_GATEWAYS, i);
-}
-
-/* That who the gateway is, and who comes to it, is said where it is asked for and nowhere else. */
-static bool check_via(struct verify *v, const uint8_t *r, uint32_t i)
+/*
+ * That how it is reached is said where it is, and what its listeners need where the node is the gateway
+ * itself: it gets no keys of others, and they none of its.
+ */
+static bool check_via(struct verify *v, const uint8_t *r, uint32_t i, bool own)
 {
 	uint8_t via = r[GATEWAY_VIA];
-	bool ca = get_le32(r + GATEWAY_CA) != 0,
-	     certificate = get_le32(r + GATEWAY_CERTIFICATE) != 0,
-	     private_key = get_le32(r + GATEWAY_PRIVATE_KEY) != 0;
 	bool tls = via == POLICY_VIA_TLS || via == POLICY_VIA_MUTUAL;
+	uint32_t client = get_le32(r + GATEWAY_TLS), server = get_le32(r + GATEWAY_SERVER_TLS);
 
 	if (via > POLICY_VIA_PROXY_V2 || !verify_zero(r + GATEWAY_ZERO, GATEWAY_SIZE - GATEWAY_ZERO))
 		return verify_fail(v, FORMAT_GATEWAYS, i, "holds an unknown value");
-	if (ca != tls || certificate != (via == POLICY_VIA_MUTUAL) || private_key != certificate ||
-	    (!tls && (get_le32(r + GATEWAY_SNI) | get_le32(r + GATEWAY_ALT_NAMES)) != 0))
+	if ((client != 0) != tls || (own ? via != POLICY_VIA_PLAIN || get_le32(r + GATEWAY_TRAFFIC) != 0
+					 : server != 0))
 		return verify_fail(v, FORMAT_GATEWAYS, i, "has other keys than its via needs");
-	return check_optional(v, r + GATEWAY_CA, VERIFY_STRING_ITEM, i) &&
-	       check_optional(v, r + GATEWAY_CERTIFICATE, VERIFY_STRING_ITEM, i) &&
-	       check_optional(v, r + GATEWAY_PRIVATE_KEY, VERIFY_STRING_ITEM, i) &&
-	       check_optional(v, r + GATEWAY_SNI, VERIFY_STRING_HOST, i) &&
-	       verify_list(v, get_le32(r + GATEWAY_ALT_NAMES), VERIFY_LIST_ITEMS, FORMAT_GATEWAYS,
-			   i);
+	return verify_uses_traffic(v, get_le32(r + GATEWAY_TRAFFIC), FORMAT_GATEWAYS, i) &&
+	       verify_uses_tls(v, client,
+			       1u << (via == POLICY_VIA_MUTUAL ? TLS_ROLE_MUTUAL : TLS_ROLE_CLIENT),
+			       FORMAT_GATEWAYS, i) &&
+	       verify_uses_tls(v, server, 1u << TLS_ROLE_SERVER, FORMAT_GATEWAYS, i);
 }
 
-static bool check_servers(struct verify *v, const uint8_t *r)
+/* What a server does with TLS: only those of its own kind, and only at the gateway, say so. */
+static bool is_tls_mode(const struct policy *p, uint32_t i, enum policy_protocol protocol, bool own)
+{
+	enum policy_server_tls mode = policy_server_tls(p, i);
+
+	return own && policy_protocol_is_tls(protocol)
+		       ? mode != POLICY_SERVER_NONE && mode <= POLICY_SERVER_AUTO_PASSTHROUGH
+		       : mode == POLICY_SERVER_NONE;
+}
+
+static bool check_servers(struct verify *v, const uint8_t *r, bool own)
 {
 	struct policy_run run;
+	struct policy_server server;
+	bool ends = false, mutual = false;
+	uint32_t gateway = (uint32_t)((r - v->p->at[FORMAT_GATEWAYS]) / GATEWAY_SIZE);
 
-	if (!verify_ports(v, r, &run))
+	if (!verify_ports(v, r + GATEWAY_SERVERS, &run, true))
 		return false;
 	for (uint32_t i = run.first; i < run.first + run.n; i++) {
 		struct policy_port port;
 
 		policy_port(v->p, i, &port);
 		if (port.protocol == POLICY_PROTO_UDP || port.protocol == POLICY_PROTO_AUTO ||
-		    port.target != port.number)
+		    port.target != port.number || !is_tls_mode(v->p, i, port.protocol, own))
 			return verify_fail(v, FORMAT_PORTS, i, "is not for gateways");
+		mutual |= policy_server_tls(v->p, i) == POLICY_SERVER_MUTUAL;
+		ends |= mutual || policy_server_tls(v->p, i) == POLICY_SERVER_SIMPLE;
 	}
+	if (policy_server(v->p, gateway, &server) != ends ||
+	    (server.client_ca.path != NULL || server.client_ca.bytes != NULL) != mutual)
+		return verify_fail(v, FORMAT_GATEWAYS, gateway, "has other keys than its servers need");
 	return true;
+}
+
+/* Whose connections begin with a PROXY header. */
+static bool check_proxy_from(struct verify *v, const uint8_t *r, uint32_t i, bool own)
+{
+	if (!own && get_le32(r + GATEWAY_PROXY_FROM + 4) != 0)
+		return verify_fail(v, FORMAT_GATEWAYS, i, "takes PROXY headers elsewhere");
+	return verify_cidrs(v, r + GATEWAY_PROXY_FROM);
 }
 
 static bool check_subsets(struct verify *v, const uint8_t *r)
@@ -83,6 +102,7 @@ static bool check_subsets(struct verify *v, const uint8_t *r)
 static bool check_gateway(struct verify *v, uint32_t i)
 {
 	const uint8_t *r = record(v, FORMAT_GATEWAYS, i, GATEWAY_SIZE);
+	bool own = (int64_t)i == policy_own_gateway(v->p);
 	struct policy_run endpoints;
 
 	if (i > 0 && get_le32(r + GATEWAY_NAME) <= get_le32(r - GATEWAY_SIZE + GATEWAY_NAME))
@@ -90,7 +110,8 @@ static bool check_gateway(struct verify *v, uint32_t i)
 	if (!verify_string(v, get_le32(r + GATEWAY_NAME), VERIFY_STRING_LABEL, FORMAT_GATEWAYS,
 			   i) ||
 	    !verify_list(v, get_le32(r + GATEWAY_HOSTS), VERIFY_LIST_KEYS, FORMAT_GATEWAYS, i) ||
-	    !check_via(v, r, i) || !check_servers(v, r + GATEWAY_SERVERS) ||
+	    !check_via(v, r, i, own) || !check_servers(v, r, own) ||
+	    !check_proxy_from(v, r, i, own) ||
 	    !verify_endpoints(v, r + GATEWAY_ENDPOINTS, &endpoints))
 		return false;
 	if (endpoints.n == 0)
@@ -132,7 +153,7 @@ static bool check_to_host(struct verify *v, const uint8_t *r, uint32_t i)
 	return true;
 }
 
-static bool check_destinations(struct verify *v, const uint8_t *route)
+static bool check_destinations(struct verify *v, const uint8_t *route, bool none)
 {
 	struct policy_run run;
 	uint64_t weights = 0;
@@ -151,7 +172,8 @@ static bool check_destinations(struct verify *v, const uint8_t *route)
 			return false;
 		weights += weight;
 	}
-	if (weights == 0 || weights != get_le32(route + ROUTE_WEIGHT))
+	if ((weights == 0) != none || (run.n == 0) != none ||
+	    weights != get_le32(route + ROUTE_WEIGHT))
 		return verify_fail(v, FORMAT_DESTINATIONS, run.first, "has another sum of weights");
 	return true;
 }
@@ -160,6 +182,7 @@ static bool check_route(struct verify *v, uint32_t i)
 {
 	const uint8_t *r = record(v, FORMAT_ROUTES, i, ROUTE_SIZE);
 	uint32_t first = get_le32(r + ROUTE_FIRST_HOST);
+	bool answers;
 
 	if (!verify_zero(r + ROUTE_ZERO, ROUTE_SIZE - ROUTE_ZERO))
 		return verify_fail(v, FORMAT_ROUTES, i, "holds an unknown value");
@@ -167,7 +190,8 @@ static bool check_route(struct verify *v, uint32_t i)
 	    get_le32(record(v, FORMAT_ROUTE_HOSTS, first, ROUTE_HOST_SIZE) + ROUTE_HOST_ROUTE) != i)
 		return verify_fail(v, FORMAT_ROUTES, i, "has no hosts");
 	return verify_string(v, get_le32(r + ROUTE_NAME), VERIFY_STRING_LABEL, FORMAT_ROUTES, i) &&
-	       check_destinations(v, r);
+	       verify_rule(v, get_le32(r + ROUTE_RULE), i, &answers) &&
+	       check_destinations(v, r, answers);
 }
 
 /* The routes are verified but for their hosts: that none has one before its first. */

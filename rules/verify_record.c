@@ -70,7 +70,7 @@ static bool cidr_is_masked(const struct cidr *c)
 	return true;
 }
 
-static bool check_cidrs(struct verify *v, const uint8_t *r)
+bool verify_cidrs(struct verify *v, const uint8_t *r)
 {
 	struct policy_run run;
 	struct cidr before = {.bits = 0};
@@ -113,10 +113,10 @@ static bool check_capture(struct verify *v)
 	       check_ranges(v, r + CAPTURE_EXCLUDE_PORTS, 1, UINT16_MAX) &&
 	       check_ranges(v, r + CAPTURE_EXEMPT_UIDS, 0, UINT32_MAX - 1) &&
 	       check_ranges(v, r + CAPTURE_EXEMPT_GIDS, 0, UINT32_MAX - 1) &&
-	       check_cidrs(v, r + CAPTURE_EXCLUDE_CIDRS);
+	       verify_cidrs(v, r + CAPTURE_EXCLUDE_CIDRS);
 }
 
-bool verify_ports(struct verify *v, const uint8_t *r, struct policy_run *run)
+bool verify_ports(struct verify *v, const uint8_t *r, struct policy_run *run, bool gateway)
 {
 	uint32_t before = 0;
 
@@ -132,8 +132,9 @@ bool verify_ports(struct verify *v, const uint8_t *r, struct policy_run *run)
 		order = port.number * 2u + (port.protocol == POLICY_PROTO_UDP);
 		if (port.number == 0 || port.target == 0 || port.protocol == POLICY_PROTO_NONE ||
 		    port.protocol >= POLICY_PROTOCOLS ||
-		    !verify_zero(record(v, FORMAT_PORTS, i, PORT_SIZE) + PORT_ZERO,
-				 PORT_SIZE - PORT_ZERO))
+		    !verify_zero(record(v, FORMAT_PORTS, i, PORT_SIZE) +
+					 (gateway ? PORT_ZERO : PORT_TLS),
+				 PORT_SIZE - (gateway ? PORT_ZERO : PORT_TLS)))
 			return verify_fail(v, FORMAT_PORTS, i, "not a port");
 		if (order <= before)
 			return verify_fail(v, FORMAT_PORTS, i, "out of order");
@@ -232,15 +233,18 @@ static bool check_service(struct verify *v, uint32_t i)
 	    r[SERVICE_ENFORCEMENT] > POLICY_AUDIT ||
 	    (r[SERVICE_FLAGS] & ~SERVICE_FLAGS_KNOWN) != 0)
 		return verify_fail(v, FORMAT_SERVICES, i, "holds an unknown value");
+	if (get_le32(r + SERVICE_TRAFFIC) > v->p->n[FORMAT_TRAFFIC] ||
+	    get_le32(r + SERVICE_TLS) > v->p->n[FORMAT_TLS])
+		return verify_fail(v, FORMAT_SERVICES, i, "points at no record");
 	if (i > 0 && get_le32(r + SERVICE_NAME) <= get_le32(r - SERVICE_SIZE + SERVICE_NAME))
 		return verify_fail(v, FORMAT_SERVICES, i, "out of order");
 	return verify_string(v, get_le32(r + SERVICE_NAME), VERIFY_STRING_LABEL, FORMAT_SERVICES,
 			     i) &&
 	       verify_list(v, get_le32(r + SERVICE_EXPORT_TO), VERIFY_LIST_EXPORT, FORMAT_SERVICES,
 			   i) &&
-	       verify_ports(v, r + SERVICE_PORTS, &run) &&
+	       verify_ports(v, r + SERVICE_PORTS, &run, false) &&
 	       verify_endpoints(v, r + SERVICE_ENDPOINTS, &run) &&
-	       check_cidrs(v, r + SERVICE_CIDRS) && check_cidrs(v, r + SERVICE_CLIENTS) &&
+	       verify_cidrs(v, r + SERVICE_CIDRS) && verify_cidrs(v, r + SERVICE_CLIENTS) &&
 	       verify_list(v, get_le32(r + SERVICE_ALPN), VERIFY_LIST_ITEMS, FORMAT_SERVICES, i) &&
 	       check_auto_address(v, i);
 }

@@ -9,6 +9,9 @@
 /* LINK: rules/host_table.c rules/address_table.c rules/port_table.c rules/pool.c rules/name.c */
 /* LINK: rules/addr.c rules/addr_class.c rules/crc32c.c rules/policy.c rules/capture.c */
 /* LINK: rules/verify.c rules/verify_record.c rules/verify_table.c rules/check_udp.c */
+/* LINK: rules/verify_rule.c rules/verify_traffic.c rules/base64.c rules/emit_rule.c */
+/* LINK: rules/emit_traffic.c rules/check_key.c rules/check_rule.c rules/check_traffic.c */
+/* LINK: rules/value_rule.c rules/value_traffic.c */
 #include "rules/check.h"
 #include "rules/ini.c"
 #include "tests/fuzz/fuzz.h"

@@ -4,6 +4,7 @@
 /* LINK: rules/http_rule.c rules/traffic.c */
 /* LINK: rules/verify.c rules/verify_record.c rules/verify_table.c rules/crc32c.c rules/name.c */
 /* LINK: rules/addr.c rules/addr_class.c rules/capture.c rules/lookup.c rules/route.c */
+/* LINK: rules/verify_rule.c rules/verify_traffic.c */
 #include "rules/crc32c.h"
 #include "rules/gateway.h"
 #include "rules/lookup.h"
@@ -95,13 +96,111 @@ static void take_meta(const struct policy *p)
 	take_cidrs(p, c.exclude_cidrs);
 }
 
+static void take_bytes(const void *bytes, uint32_t len)
+{
+	for (uint32_t i = 0; i < len; i++)
+		sink += ((const uint8_t *)bytes)[i];
+}
+
+static void take_traffic(const struct policy_traffic *t)
+{
+	must(t->connect_timeout > 0 && t->idle_timeout > 0);
+	must(!t->outliers || (t->outlier_interval > 0 && t->max_ejection <= 100));
+	must(t->health == POLICY_HEALTH_NONE ||
+	     (t->health_timeout > 0 && t->health_timeout <= t->health_interval && t->healthy > 0));
+	must((t->health == POLICY_HEALTH_HTTP) == (t->health_path != NULL));
+	take_text(t->health_path);
+	take_text(policy_balance_name(t->balance));
+}
+
+static void take_pem(const struct policy_pem *pem, bool said)
+{
+	must(!said || (pem->path == NULL) != (pem->bytes == NULL));
+	take_text(pem->path);
+	if (pem->bytes != NULL)
+		must(pem->bytes[pem->len] == '\0');
+	take_bytes(pem->bytes, pem->len);
+}
+
+static void take_tls(const struct policy *p, const struct policy_tls *t, bool said)
+{
+	if (!said)
+		return;
+	take_pem(&t->ca, true);
+	take_pem(&t->certificate, t->mutual);
+	take_pem(&t->private_key, t->mutual);
+	take_text(t->sni);
+	take_strings(p, t->alt_names);
+	take_bytes(t->pins, t->n_pins * POLICY_PIN_SIZE);
+}
+
+static void take_changes(const struct policy *p, struct policy_run run)
+{
+	for (uint32_t i = 0; i < run.n; i++) {
+		struct policy_header_change c;
+
+		policy_header_change(p, run.first + i, &c);
+		must(policy_is_field(c.name) && !policy_is_fixed_field(c.name));
+		must((c.value == NULL) == (c.change == POLICY_REMOVE));
+		take_bytes(c.value, c.value_len);
+	}
+}
+
+static const char *no_header(const void *user, const char *name, uint32_t n, size_t *len)
+{
+	(void)user;
+	*len = n;
+	return n < 3 ? name : NULL;
+}
+
+/* Says whether the route answers. */
+static bool take_rule(const struct policy *p, uint32_t i)
+{
+	static const struct policy_http http = { .path = "/a/b", .path_len = 4, .method = "GET",
+						 .method_len = 3, .header = no_header };
+	struct policy_conditions c;
+	struct policy_route_http h;
+
+	policy_conditions(p, i, &c);
+	take_strings(p, c.paths);
+	take_strings(p, c.methods);
+	for (uint32_t k = 0; k < c.headers.n; k++) {
+		struct policy_header_match m;
+
+		policy_header_match(p, c.headers.first + k, &m);
+		take_text(m.name);
+		take_bytes(m.value, m.value_len);
+	}
+	policy_route_http(p, i, &h);
+	must(h.conditional == (c.paths.n + c.methods.n + c.headers.n > 0));
+	must(!policy_route_meets(p, i, NULL) ==
+	     (h.conditional || h.action != POLICY_HTTP_FORWARD));
+	must(h.conditional || policy_route_meets(p, i, &http));
+	must(policy_route_rewrites(p, i, http.path, http.path_len) <= http.path_len);
+	for (uint32_t k = 0; k < h.retry_statuses.n; k++)
+		must(policy_item(h.retry_statuses, k) - 100 < 500);
+	take_changes(p, h.request);
+	take_changes(p, h.response);
+	take_text(h.rewrite_uri);
+	take_text(h.rewrite_authority);
+	take_text(h.redirect.uri);
+	take_text(h.redirect.authority);
+	take_bytes(h.body, h.body_len);
+	return h.action != POLICY_HTTP_FORWARD;
+}
+
 static void take_service(const struct policy *p, uint32_t i)
 {
 	struct policy_service s;
+	struct policy_traffic traffic;
+	struct policy_tls t;
 	struct policy_port port;
 	struct policy_endpoint e;
 
 	policy_service(p, i, &s);
+	policy_service_traffic(p, i, &traffic);
+	take_traffic(&traffic);
+	take_tls(p, &t, policy_service_tls(p, i, &t));
 	take_text(s.name);
 	take_strings(p, s.export_to);
 	take_cidrs(p, s.cidrs);
@@ -132,7 +231,9 @@ static void take_endpoints(const struct policy *p, struct policy_run run)
 static void take_gateway(const struct policy *p, uint32_t i)
 {
 	struct policy_gateway g;
+	struct policy_traffic traffic;
 	struct policy_tls t;
+	struct policy_server server;
 	struct policy_subset s;
 	struct policy_port port;
 
@@ -143,15 +244,21 @@ static void take_gateway(const struct policy *p, uint32_t i)
 	must(g.endpoints.n > 0 && g.servers.n > 0);
 	must((g.via == POLICY_VIA_TLS || g.via == POLICY_VIA_MUTUAL) ==
 	     policy_gateway_tls(p, i, &t));
-	take_text(t.ca.path);
-	take_text(t.certificate.path);
-	take_text(t.private_key.path);
-	take_text(t.sni);
-	take_strings(p, t.alt_names);
+	take_tls(p, &t, g.via == POLICY_VIA_TLS || g.via == POLICY_VIA_MUTUAL);
+	if (policy_server(p, i, &server)) {
+		take_pem(&server.certificate, true);
+		take_pem(&server.private_key, true);
+		take_pem(&server.client_ca, false);
+		take_strings(p, server.alt_names);
+	}
+	policy_gateway_traffic(p, i, &traffic);
+	take_traffic(&traffic);
+	take_cidrs(p, g.proxy_from);
 	take_endpoints(p, g.endpoints);
 	for (uint32_t k = 0; k < g.servers.n; k++) {
 		policy_port(p, g.servers.first + k, &port);
 		must(port.protocol != POLICY_PROTO_UDP);
+		take_text(policy_server_tls_name(policy_server_tls(p, g.servers.first + k)));
 	}
 	for (uint32_t k = 0; k < g.subsets.n; k++) {
 		policy_subset(p, g.subsets.first + k, &s);
@@ -167,12 +274,15 @@ static void take_route(const struct policy *p, uint32_t i)
 	struct policy_route r;
 	struct policy_port port;
 	uint64_t sum = 0;
+	bool answers;
 
 	policy_route(p, i, &r);
 	take_text(r.name);
 	take_text(r.first_host);
-	must(r.destinations.n > 0);
-	must(policy_find_route(p, r.first_host, strlen(r.first_host), r.port, NULL) >= 0);
+	answers = take_rule(p, i);
+	must(answers == (r.destinations.n == 0));
+	must(policy_find_route(p, r.first_host, strlen(r.first_host), r.port, NULL) !=
+	     POLICY_ROUTE_NONE);
 	for (uint32_t k = 0; k < r.destinations.n; k++) {
 		policy_destination(p, r.destinations.first + k, &d);
 		sum += d.weight;
@@ -184,7 +294,7 @@ static void take_route(const struct policy *p, uint32_t i)
 			     d.gateway != policy_own_gateway(p));
 		take_endpoints(p, d.endpoints);
 	}
-	must(sum == r.weight && sum > 0);
+	must(sum == r.weight && (sum > 0) != answers);
 }
 
 static void take_services(const struct policy *p, struct policy_list list)

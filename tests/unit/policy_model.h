@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "policy_rule.h"
 #include "rules/model.h"
 #include "rules/name.h"
 
@@ -115,12 +116,6 @@ static inline void model_routed(struct model *m)
 	push_port(&g->servers, POLICY_PROTO_HTTP, 80, 80);
 	push_endpoint(&g->addresses, "next.example.net", 0, 1);
 	push_endpoint(&g->addresses, "203.0.113.9", 8443, 2);
-	g->ca = "/etc/ca.pem";
-	g->certificate = "node.pem";
-	g->private_key = "node.key";
-	g->sni = "next.example.net";
-	push_string(&g->subject_alt_names, "spiffe://plant/next");
-	push_string(&g->subject_alt_names, "next.example.net");
 	model_push(&g->subsets)->name = "whole";
 	model_push(&g->subsets)->name = "half";
 	push_endpoint(&g->subsets.v[1].endpoints, "half.example.net", 0, 1);
@@ -129,6 +124,9 @@ static inline void model_routed(struct model *m)
 	push_host(&g->hosts, "*.example.com");
 	push_port(&g->servers, POLICY_PROTO_HTTP, 80, 80);
 	push_endpoint(&g->addresses, "2001:db8::9", 0, 1);
+	push_cidr(&g->proxy_from, "192.0.2.0/24");
+	push_cidr(&g->proxy_from, "10.1.0.0/16");
+	full_gateway_tls(&m->gateways.v[0], g);
 	r = model_push(&m->routes);
 	r->name = "web";
 	r->port = 80;
@@ -138,11 +136,13 @@ static inline void model_routed(struct model *m)
 	push_destination(r, "next", "whole", NULL, 0, 0);
 	push_destination(r, "next", NULL, NULL, 0, 1);
 	push_destination(r, NULL, NULL, "www.example.com", 443, 1000000);
+	full_rule(&r->rule);
 	r = model_push(&m->routes);
 	r->name = "db";
 	push_host(&r->hosts, "www.example.com");
 	push_host(&r->hosts, "db.example.com");
 	push_destination(r, "next", NULL, NULL, 0, 9);
+	full_answers(m);
 }
 
 /* Something of everything that the format can hold. */
@@ -228,6 +228,7 @@ static inline void model_full(struct model *m)
 	push_endpoint(&s->endpoints, "192.0.2.9", 0, 1);
 	push_cidr(&s->addresses, "240.240.238.226"); /* what the compiler draws for the name */
 	push_cidr(&s->addresses, "2001:2::f0f0:eee2");
+	full_service_tls(&m->services.v[0], s);
 	s->auto_address = true;
 	model_routed(m);
 }
@@ -300,20 +301,14 @@ static inline void read_key(struct model_hosts *out, const char *key)
 static inline void read_gateway(const struct policy *p, uint32_t i, struct model_gateway *out)
 {
 	struct policy_gateway g;
-	struct policy_tls t;
 
 	policy_gateway(p, i, &g);
-	policy_gateway_tls(p, i, &t);
-	*out = (struct model_gateway){.name = g.name,
-				      .via = g.via,
-				      .ca = t.ca.path,
-				      .certificate = t.certificate.path,
-				      .private_key = t.private_key.path,
-				      .sni = t.sni};
-	read_strings(p, t.alt_names, &out->subject_alt_names);
+	*out = (struct model_gateway){.name = g.name, .via = g.via};
 	for (uint32_t k = 0; k < g.hosts.n; k++)
 		read_key(&out->hosts, policy_string(p, policy_item(g.hosts, k)));
 	read_ports(p, g.servers, &out->servers);
+	read_gateway_traffic(p, i, &g, out);
+	read_cidrs(p, g.proxy_from, &out->proxy_from);
 	read_endpoints(p, g.endpoints, &out->addresses);
 	for (uint32_t k = 0; k < g.subsets.n; k++) {
 		struct model_subset *subset = model_push(&out->subsets);
@@ -331,6 +326,7 @@ static inline void read_route(const struct policy *p, uint32_t i, struct model_r
 
 	policy_route(p, i, &r);
 	*out = (struct model_route){.name = r.name, .port = r.port};
+	read_rule(p, i, &out->rule);
 	for (uint32_t k = 0; k < p->n[FORMAT_ROUTE_HOSTS]; k++) {
 		const uint8_t *h = p->at[FORMAT_ROUTE_HOSTS] + (size_t)k * ROUTE_HOST_SIZE;
 
@@ -369,6 +365,7 @@ static inline void read_service(const struct policy *p, uint32_t i, struct model
 	read_cidrs(p, s.clients, &out->clients);
 	read_ports(p, s.ports, &out->ports);
 	read_endpoints(p, s.endpoints, &out->endpoints);
+	read_service_traffic(p, i, out);
 }
 
 static inline void read_hosts(const struct policy *p, struct model *m)
@@ -436,6 +433,7 @@ static inline void free_service(struct model_service *s)
 	free(s->addresses.v);
 	free(s->clients.v);
 	free(s->endpoints.v);
+	free_tls(&s->tls);
 }
 
 static inline void free_gateway(struct model_gateway *g)
@@ -446,7 +444,9 @@ static inline void free_gateway(struct model_gateway *g)
 	for (size_t i = 0; i < g->subsets.n; i++)
 		free(g->subsets.v[i].endpoints.v);
 	free(g->subsets.v);
-	free(g->subject_alt_names.v);
+	free_tls(&g->tls);
+	free_tls(&g->server_tls);
+	free(g->proxy_from.v);
 }
 
 /* The lists; texts stay. */
@@ -462,6 +462,7 @@ static inline void model_free(struct model *m)
 		free(m->routes.v[i].hosts.v);
 		free(m->routes.v[i].from.v);
 		free(m->routes.v[i].to.v);
+		free_rule(&m->routes.v[i].rule);
 	}
 	free(m->routes.v);
 	free(m->nameservers.v);

@@ -13,8 +13,11 @@
 /* LINK: rules/host_table.c rules/hosts.c rules/ini.c rules/item.c rules/language.c rules/lookup.c */
 /* LINK: rules/model.c rules/name.c rules/policy.c rules/pool.c rules/port_table.c rules/route.c */
 /* LINK: rules/show.c rules/show_gateway.c rules/source.c rules/text.c rules/value.c rules/verify.c */
-/* LINK: rules/route_gateway.c rules/verify_gateway.c rules/verify_record.c rules/verify_table.c */
-/* LINK: rules/word.c */
+/* LINK: rules/route_gateway.c */
+/* LINK: rules/verify_gateway.c rules/verify_record.c rules/verify_table.c rules/word.c */
+/* LINK: rules/verify_rule.c rules/verify_traffic.c rules/base64.c rules/emit_rule.c */
+/* LINK: rules/emit_traffic.c rules/check_key.c rules/check_rule.c rules/check_traffic.c */
+/* LINK: rules/value_rule.c rules/value_traffic.c rules/show_rule.c rules/show_traffic.c */
 #include <getopt.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -45,7 +48,7 @@ static const char plant[] =
 	"hosts = www.wikipedia.org, *.shop.example, db.example\n"
 	"subset wikipedia =\nsubset spare = 203.0.113.8\n"
 	"[gateway far]\naddress = far.example:9443\nservers = tls:443\nhosts = *.shop.example\n"
-	"via = tls\nca = far.pem\n"
+	"via = tls\nca = /etc/far.pem\n"
 	"[gateway unused]\naddress = unused.example\nservers = tls:443\nhosts = a.example\n"
 	"[route wide]\nhosts = *.shop.example\nport = 443\nto = egress/spare weight 1, far weight 3\n"
 	"[route narrow]\nhosts = a.b.shop.example\nport = 443\nto = far\n"
@@ -155,7 +158,7 @@ static void test_records(void **state)
 	assert_int_equal(g.via, POLICY_VIA_TLS);
 	assert_true(policy_gateway_tls(&p, 1, &t) && !policy_gateway_tls(&p, 0, &t));
 	policy_gateway_tls(&p, 1, &t);
-	assert_string_equal(t.ca.path, "far.pem");
+	assert_string_equal(t.ca.path, "/etc/far.pem");
 	assert_true(t.certificate.path == NULL && t.sni == NULL && t.alt_names.n == 0);
 	policy_route(&p, 0, &r);
 	assert_string_equal(r.first_host, ".shop.example");

@@ -6,6 +6,7 @@
 /* LINK: rules/addr.c rules/route.c rules/policy.c rules/verify.c rules/verify_record.c */
 /* LINK: rules/verify_table.c rules/name.c rules/crc32c.c */
 /* LINK: tproxy/sniff_tls.c tproxy/http.c tproxy/http_head.c tproxy/clock.c */
+/* LINK: rules/verify_rule.c rules/verify_traffic.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -5,6 +5,8 @@
 /* LINK: rules/addr.c rules/addr_class.c rules/address_table.c rules/crc32c.c rules/emit.c */
 /* LINK: rules/host_table.c rules/model.c rules/name.c rules/pool.c rules/port_table.c */
 /* LINK: rules/verify.c rules/verify_record.c rules/verify_table.c */
+/* LINK: rules/verify_rule.c rules/verify_traffic.c rules/base64.c rules/emit_rule.c */
+/* LINK: rules/emit_traffic.c */
 #include "rules/policy.c"
 
 #include "policy_model.h"

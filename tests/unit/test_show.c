@@ -11,6 +11,9 @@
 /* LINK: rules/verify_table.c rules/auto_address.c rules/hosts.c rules/check.c rules/check_bypass.c */
 /* LINK: rules/check_capture.c rules/check_gateway.c rules/check_node.c rules/check_route.c */
 /* LINK: rules/check_service.c rules/check_udp.c */
+/* LINK: rules/verify_rule.c rules/verify_traffic.c rules/base64.c rules/emit_rule.c */
+/* LINK: rules/emit_traffic.c rules/check_key.c rules/check_rule.c rules/check_traffic.c */
+/* LINK: rules/value_rule.c rules/value_traffic.c */
 #include "rules/show.c"
 
 #include "policy_model.h"

@@ -3,6 +3,7 @@
 /* LINK: rules/gateway.c rules/verify_gateway.c rules/word.c */
 /* LINK: rules/http_rule.c rules/traffic.c */
 /* LINK: rules/diag.c rules/model.c rules/name.c rules/addr.c rules/addr_class.c rules/policy.c rules/verify.c rules/verify_record.c rules/verify_table.c rules/crc32c.c */
+/* LINK: rules/verify_rule.c rules/verify_traffic.c */
 #include "rules/value.c"
 #include "rules/item.c"
 

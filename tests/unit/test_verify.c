@@ -7,6 +7,8 @@
 /* LINK: rules/host_table.c rules/model.c rules/name.c rules/policy.c rules/pool.c */
 /* LINK: rules/port_table.c rules/show.c rules/verify.c rules/verify_record.c */
 /* LINK: rules/verify_table.c */
+/* LINK: rules/verify_rule.c rules/verify_traffic.c rules/base64.c rules/emit_rule.c */
+/* LINK: rules/emit_traffic.c rules/show_rule.c rules/show_traffic.c */
 #include <errno.h>
 
 #include "guard.h"
@@ -270,8 +272,9 @@ static void test_reasons(void **state)
 	static const struct { size_t at; uint8_t value; bool mend; const char *text; } rows[] = {
 		{HEADER_MAGIC, 'x', true, "not a compiled policy"},
 		{HEADER_MAGIC + 4, '\n', true, "not a compiled policy"},
-		{HEADER_VERSION, 7, true, "policy format 7; this program reads 2"},
-		{HEADER_VERSION + 1, 1, true, "policy format 258; this program reads 2"},
+		{HEADER_VERSION, 7, true, "policy format 7; this program reads 3"},
+		{HEADER_VERSION, 2, true, "policy format 2; this program reads 3"},
+		{HEADER_VERSION + 1, 1, true, "policy format 259; this program reads 3"},
 		{HEADER_SIZE_AT, 65, true, "the header has another size"},
 		{HEADER_SECTIONS, 14, true, "the header has another size"},
 		{HEADER_LENGTH + 3, 1, true, "but the header says"},
