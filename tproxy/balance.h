@@ -32,7 +32,7 @@ struct target {
 	uint64_t key, group;  /* group: of the set it was last chosen from */
 	int64_t used_ms;      /* last chosen or reported on */
 	int64_t ejected_ms;   /* until then, and on to the next sweep; 0: it is not */
-	int64_t swept_ms;     /* outlier detection is carried on up to here */
+	int64_t swept;        /* sweeps up to here have been carried out */
 	int64_t retry_ms;     /* back-off: others come first before then */
 	int64_t current;      /* of smooth weighted round-robin */
 	uint32_t size;        /* of that set */
@@ -54,6 +54,8 @@ void balance_fini(struct balance *b);
 
 /* The keys of a policy's endpoints, one for each record. */
 void balance_keys(const struct policy *p, uint64_t *keys);
+/* The key of a name that is no endpoint's. */
+uint64_t balance_key(const char *name, size_t len);
 
 /* What there is to choose from: the endpoints of a gateway, subset or service... */
 struct balance_set {
@@ -64,7 +66,8 @@ struct balance_set {
 	/* ... or, with n_addrs, the addresses that one name has, all of weight 1. */
 	const struct addr *addrs;
 	uint32_t n_addrs;
-	uint64_t key;                  /* of what has the name: an endpoint's key, or of its own */
+	uint64_t key;                  /* of what has the name: an endpoint's, or balance_key() */
+	uint16_t port;                 /* asked for: each has state of its own, as Envoy's clusters */
 	const struct policy_traffic *traffic; /* NULL: least-request, no limits */
 	const struct addr *source;     /* the client's, for consistent-hash */
 	bool pooled;                   /* kept connections may serve */
@@ -87,10 +90,13 @@ struct balance_choice {
 uint32_t balance_pick(struct balance *b, const struct balance_set *s, int64_t now_ms,
                       struct balance_choice *c);
 
-/* A connection to a target begins (from TARGET_FREE), changes its use, ends (to TARGET_FREE). */
+/*
+ * A connection to a target begins (from TARGET_FREE), changes its use, ends (to TARGET_FREE). One to
+ * an address of an endpoint's name is one of both targets.
+ */
 void balance_use(struct balance *b, uint16_t target, enum target_use from, enum target_use to);
 
-/* How it went; t may be NULL. connect() is over: */
+/* How it went, for both likewise; t may be NULL. connect() is over: */
 void balance_connected(struct balance *b, uint16_t target, int64_t now_ms);
 /*
  * connect(), or what is said before payload, failed or took too long (connecting); or the connection
@@ -102,8 +108,7 @@ void balance_failed(struct balance *b, uint16_t target, const struct policy_traf
 void balance_answered(struct balance *b, uint16_t target, const struct policy_traffic *t, int status,
                       int64_t now_ms);
 
-/* For who shows or explains. NULL: it has none. */
-const struct target *balance_find(const struct balance *b, uint64_t key);
-bool balance_ejected(const struct target *t, int64_t now_ms);
+/* The state of an endpoint for a port, for who shows it. NULL: it has none. */
+const struct target *balance_find(const struct balance *b, uint64_t key, uint16_t port);
 
 #endif

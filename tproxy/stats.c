@@ -71,6 +71,8 @@ static const struct stat_info infos[STAT_COUNT] = {
 		"HTTP requests sent over a connection that was kept", false },
 	[STAT_UP_IDLE] = { "upstream_cx_idle",
 		"Upstream connections kept for the next request", true },
+	[STAT_OUTLIERS] = { "upstream_ejections_total",
+		"Endpoints put aside because of errors in a row", false },
 	[STAT_BYTES_UP] = { "upstream_tx_bytes_total", "Payload from clients", false },
 	[STAT_BYTES_DOWN] = { "upstream_rx_bytes_total", "Payload to clients", false },
 	[STAT_BYTES_SPLICED] = { "spliced_bytes_total",
