@@ -7,6 +7,10 @@
 #include "rules/gateway.h"
 #include "tproxy/target.h"
 
+/* What names begin from: apart by more than their first byte can be. */
+#define OWNER_SERVICE UINT64_C(0x100)
+#define OWNER_GATEWAY UINT64_C(0x200)
+
 enum rank {
 	RANK_OUT = 0,
 	RANK_WAITING, /* failed lately: comes after all others */
@@ -60,12 +64,12 @@ void balance_keys(const struct policy *p, uint64_t *keys)
 	for (uint32_t i = 0; i < p->n[FORMAT_SERVICES]; i++) {
 		struct policy_service s;
 		policy_service(p, i, &s);
-		keys_of(p, s.endpoints, key_bytes(1, s.name, strlen(s.name)), keys);
+		keys_of(p, s.endpoints, key_bytes(OWNER_SERVICE, s.name, strlen(s.name)), keys);
 	}
 	for (uint32_t i = 0; i < p->n[FORMAT_GATEWAYS]; i++) {
 		struct policy_gateway g;
 		policy_gateway(p, i, &g);
-		uint64_t owner = key_bytes(2, g.name, strlen(g.name));
+		uint64_t owner = key_bytes(OWNER_GATEWAY, g.name, strlen(g.name));
 		keys_of(p, g.endpoints, owner, keys);
 		for (uint32_t k = 0; k < g.subsets.n; k++) {
 			struct policy_subset s;

@@ -4,7 +4,7 @@
  * worker for itself, and the choice among them. No I/O, and no clock but what callers say.
  *
  * State is found by a key, not by a place in a policy: it outlives reloads, and is shared by the
- * generations that have the same endpoint of the same gateway or service. What has no state is fine.
+ * generations that have the same endpoint of the same gateway or service. No state means healthy.
  */
 #ifndef SLUICE_TPROXY_BALANCE_H
 #define SLUICE_TPROXY_BALANCE_H
@@ -24,6 +24,8 @@ enum target_use { TARGET_FREE = 0, TARGET_CONNECTING, TARGET_ACTIVE, TARGET_IDLE
 /* What an active check found; a byte for each endpoint of a policy. */
 enum target_health { TARGET_UNCHECKED = 0, TARGET_HEALTHY, TARGET_UNHEALTHY };
 
+enum { TARGET_NO_CONNECTION = 1, TARGET_NO_ANSWER };
+
 struct target {
 	uint32_t link;        /* of the slab; of its bucket while in use */
 	uint32_t connections; /* of all uses */
@@ -39,6 +41,7 @@ struct target {
 	uint16_t errors[3];   /* in a row: 5xx, gateway, local */
 	uint8_t ejections;    /* times the base ejection time */
 	uint8_t fails;        /* connects in a row that failed */
+	uint16_t last;        /* what went wrong last: a status, TARGET_*; 0: nothing so far */
 };
 
 struct balance {
@@ -81,32 +84,32 @@ struct balance_choice {
 	enum access_flag flag; /* where nothing is chosen: FLAG_UH, or FLAG_UO: max-connections */
 };
 /*
- * A place in the set (counted from 0), or SLAB_NONE. Not chosen: weight 0, tried, unhealthy, ejected.
- * What failed to connect lately comes after all others; after three failures in a row one connection
- * at a time tries it, and who else asks is told FLAG_UH at once, so that nobody waits for a dead
- * gateway, nor for one that is back. max_connections counts the kept ones too, and each worker has
- * its equal part of it, rounded up; the limit reached, only kept ones are chosen, if pooled.
+ * A place in the set (from 0), or SLAB_NONE. Not chosen: weight 0, tried, unhealthy, ejected.
+ * What failed to connect lately comes after all others; after three failures in a row one
+ * connection at a time tries it, and who else asks is told FLAG_UH at once, so that nobody waits
+ * for a dead gateway, nor for one that is back. max_connections counts the kept ones too, and each
+ * worker has its equal part of it, rounded up; that reached, only kept ones are chosen, if pooled.
  */
 uint32_t balance_pick(struct balance *b, const struct balance_set *s, int64_t now_ms,
                       struct balance_choice *c);
 
 /*
- * A connection to a target begins (from TARGET_FREE), changes its use, ends (to TARGET_FREE). One to
- * an address of an endpoint's name is one of both targets.
+ * A connection to a target begins (from TARGET_FREE), changes its use, ends (to TARGET_FREE). One
+ * to an address of an endpoint's name is one of both targets.
  */
 void balance_use(struct balance *b, uint16_t target, enum target_use from, enum target_use to);
 
 /* How it went, for both likewise; t may be NULL. connect() is over: */
 void balance_connected(struct balance *b, uint16_t target, int64_t now_ms);
 /*
- * connect(), or what is said before payload, failed or took too long (connecting); or the connection
- * ended, or time ran out, before a response.
+ * connect(), or what is said before payload, failed or took too long (connecting); or the
+ * connection ended, or time ran out, before a response.
  */
 void balance_failed(struct balance *b, uint16_t target, const struct policy_traffic *t,
                     bool connecting, int64_t now_ms);
 /* A response came; of a tunnel, its connection stands: 200. */
-void balance_answered(struct balance *b, uint16_t target, const struct policy_traffic *t, int status,
-                      int64_t now_ms);
+void balance_answered(struct balance *b, uint16_t target, const struct policy_traffic *t,
+                      int status, int64_t now_ms);
 
 /* The state of an endpoint for a port, for who shows it. NULL: it has none. */
 const struct target *balance_find(const struct balance *b, uint64_t key, uint16_t port);

@@ -174,12 +174,11 @@ static void count_error(struct balance *b, struct target *t, const struct policy
 	stat_add(&b->stats->v[STAT_OUTLIERS], 1);
 }
 
-void balance_answered(struct balance *b, uint16_t target, const struct policy_traffic *r, int status,
-                      int64_t now_ms)
+static void count_answer(struct balance *b, struct target *t, const struct policy_traffic *r,
+                         int status, int64_t now_ms)
 {
-	if (target == TARGET_NONE || !r || !r->outliers)
+	if (!r || !r->outliers)
 		return;
-	struct target *t = at(b, target);
 	bool gateway = status == 502 || status == 503 || status == 504;
 	t->errors[ERROR_LOCAL] = 0;
 	if (!gateway)
@@ -190,6 +189,18 @@ void balance_answered(struct balance *b, uint16_t target, const struct policy_tr
 		t->errors[ERROR_5XX] = 0;
 	else
 		count_error(b, t, r, ERROR_5XX, r->consecutive_5xx, now_ms);
+}
+
+void balance_answered(struct balance *b, uint16_t target, const struct policy_traffic *r,
+                      int status, int64_t now_ms)
+{
+	if (target == TARGET_NONE)
+		return;
+	struct target *t = at(b, target);
+	t->used_ms = now_ms;
+	if (status >= 500)
+		t->last = (uint16_t)status;
+	count_answer(b, t, r, status, now_ms);
 }
 
 void balance_connected(struct balance *b, uint16_t target, int64_t now_ms)
@@ -220,13 +231,12 @@ void balance_failed(struct balance *b, uint16_t target, const struct policy_traf
 		return;
 	struct target *t = at(b, target);
 	t->used_ms = now_ms;
+	t->last = connecting ? TARGET_NO_CONNECTION : TARGET_NO_ANSWER;
 	if (connecting)
 		back_off(b, t, now_ms);
-	if (!r || !r->outliers)
-		return;
 	/* As Envoy: counted apart, or else as the 503 that the client gets. */
-	if (r->consecutive_local)
+	if (r && r->outliers && r->consecutive_local)
 		count_error(b, t, r, ERROR_LOCAL, r->consecutive_local, now_ms);
 	else
-		balance_answered(b, target, r, 503, now_ms);
+		count_answer(b, t, r, 503, now_ms);
 }

@@ -23,12 +23,13 @@ static struct balance b;
 static struct stats stats;
 static struct policy_traffic traffic;
 static struct balance_set set;
+static bool same_addr;
 
 void policy_endpoint(const struct policy *p, uint32_t i, struct policy_endpoint *e)
 {
 	(void)p;
 	*e = (struct policy_endpoint){ .weight = weights[i], .port = 80 };
-	e->addr.b[15] = (uint8_t)i;
+	e->addr.b[15] = same_addr ? 1 : (uint8_t)i;
 }
 
 void policy_service(const struct policy *p, uint32_t i, struct policy_service *s)
@@ -179,6 +180,14 @@ static void the_less_loaded_of_two(void **state)
 	for (uint32_t r = 0; r < ROUNDS; r++)
 		n[pick(0, NULL)]++;
 	assert_share(n[0], 0.5);
+	balance_use(&b, target_of(0), TARGET_ACTIVE, TARGET_FREE);
+	balance_use(&b, target_of(0), TARGET_ACTIVE, TARGET_FREE);
+	memset(n, 0, sizeof(n));
+	for (uint32_t r = 0; r < ROUNDS; r++)
+		n[pick(0, NULL)]++;
+	assert_share(n[0], 0.5 + 0.5 * (3. / 5));
+	balance_use(&b, target_of(0), TARGET_FREE, TARGET_ACTIVE);
+	balance_use(&b, target_of(0), TARGET_FREE, TARGET_ACTIVE);
 	/* Kept ones are no load. */
 	for (int i = 0; i < 3; i++)
 		balance_use(&b, target_of(0), TARGET_ACTIVE, TARGET_IDLE);
@@ -224,8 +233,8 @@ static void hash_moves_few(void **state)
 		for (uint32_t i = 0; i < CLIENTS; i++) {
 			a.b[1] = (uint8_t)(i >> 8);
 			a.b[2] = (uint8_t)i;
-			set.port = (uint16_t)i; /* whatever the port */
 			uint32_t at = pick(0, NULL);
+			set.port = (uint16_t)i; /* whatever the port */
 			assert_int_equal(pick(0, NULL), at);
 			if (lost < 0)
 				before[i] = at;
@@ -328,6 +337,8 @@ static void outliers_5xx(void **state)
 	static const struct step steps[] = {
 		{ 1, 0, 500, 4, 0 }, { 1, 0, 404, 1, 0 }, { 1, 0, 500, 4, 0 }, { 1, 1, 503, 4, 0 },
 		{ 1, 0, 500, 1, 1 },
+		/* What was under way then changes nothing, nor is it counted later. */
+		{ 2, 0, 500, 8, 1 },
 		/* Until the first sweep after 30 s. */
 		{ 30001, 0, 0, 0, 1 }, { 39999, 0, 0, 0, 1 }, { 40000, 0, 0, 0, 0 },
 		/* It begins anew, and the second time takes twice as long: to 41 + 60, at 110. */
@@ -406,6 +417,12 @@ static void outliers_in_bounds(void **state)
 		end(state);
 	}
 	begin(state);
+	/* Who was spared begins anew. */
+	traffic.outliers = true;
+	traffic.consecutive_5xx = 5;
+	play((struct step[]){ { 1, 0, 500, 5, 0 } }, 1);
+	traffic.max_ejection = 100;
+	play((struct step[]){ { 1, 0, 500, 4, 0 }, { 1, 0, 500, 1, 1 } }, 2);
 }
 
 static void ejections_grow_to_a_limit(void **state)
@@ -511,21 +528,29 @@ static void who_failed_comes_last(void **state)
 	assert_int_equal(seen, 3);
 	/* What fails later than connect() is no reason to wait. */
 	balance_failed(&b, target_of(1), &traffic, false, 1000);
-	assert_int_equal(target_find(&b, keys[1])->fails, 0);
+	const struct target *other = target_find(&b, keys[1]);
+	assert_int_equal(other->fails, 0);
+	/* What went wrong last is kept for who asks. */
+	assert_int_equal(other->last, TARGET_NO_ANSWER);
+	assert_int_equal(target_find(&b, keys[0])->last, TARGET_NO_CONNECTION);
+	balance_answered(&b, target_of(1), NULL, 503, 1000);
+	balance_answered(&b, target_of(1), NULL, 404, 1000);
+	assert_int_equal(other->last, 503);
 }
 
 /* All of the range is used: nodes that fail together come back apart. */
 static void back_off_is_spread(void **state)
 {
-	uint32_t low = 0;
-
 	(void)state;
-	for (int r = 0; r < ROUNDS; r++) {
-		balance_failed(&b, target_of(0), NULL, true, 0);
-		low += target_find(&b, keys[0])->retry_ms < 250;
-		balance_connected(&b, target_of(0), 0);
+	for (uint8_t fails = 0; fails < 9; fails++) {
+		uint32_t most = fails < 6 ? 500u << fails : 30000, low = 0;
+		for (int r = 0; r < ROUNDS; r++) {
+			((struct target *)slab_at(&b.targets, target_of(0)))->fails = fails;
+			balance_failed(&b, target_of(0), NULL, true, 0);
+			low += target_find(&b, keys[0])->retry_ms < most / 2;
+		}
+		assert_share(low, (double)(most / 2) / (most + 1));
 	}
-	assert_share(low, 250. / 501);
 }
 
 static void one_at_a_time_in_an_outage(void **state)
@@ -568,7 +593,8 @@ static void addresses_have_state(void **state)
 	for (int i = 0; i < 4; i++) {
 		char text[] = "192.0.2.1", six[] = "2001:db8::1";
 		text[8] = six[10] = (char)('1' + i);
-		assert_int_equal(addr_parse(&a[i], i < 2 ? six : text, strlen(i < 2 ? six : text)), 0);
+		const char *one = i < 2 ? six : text;
+		assert_int_equal(addr_parse(&a[i], one, strlen(one)), 0);
 	}
 	set = (struct balance_set){ .addrs = a, .n_addrs = 4, .key = keys[9], .family = 6,
 	                            .traffic = &traffic };
@@ -632,6 +658,32 @@ static void full_of_used_ones(void **state)
 	assert_int_equal(b.targets.used, BALANCE_TARGETS);
 }
 
+static void the_longest_unused_goes(void **state)
+{
+	struct balance_choice c;
+
+	(void)state;
+	set.run.n = 1;
+	for (uint32_t i = 0; i < BALANCE_TARGETS; i++) {
+		set.port = (uint16_t)i;
+		(void)balance_pick(&b, &set, i, &c);
+	}
+	/* One of the youngest eighth: once in 8^16. */
+	for (uint32_t i = 0; i < 100; i++) {
+		set.port = (uint16_t)(5000 + i);
+		(void)balance_pick(&b, &set, 2000, &c);
+		assert_int_not_equal(c.target, TARGET_NONE);
+	}
+	for (uint32_t i = BALANCE_TARGETS * 7 / 8; i < BALANCE_TARGETS; i++)
+		assert_non_null(balance_find(&b, keys[0], (uint16_t)i));
+	/* What has just been chosen stays. */
+	for (uint32_t i = 0; i < b.targets.high; i++)
+		((struct target *)slab_at(&b.targets, i))->used_ms = 3000;
+	set.port = 6000;
+	assert_int_equal(balance_pick(&b, &set, 3000, &c), 0);
+	assert_int_equal(c.target, TARGET_NONE);
+}
+
 static void ejected_ones_are_not_forgotten(void **state)
 {
 	struct balance_choice c;
@@ -653,6 +705,7 @@ static void ejected_ones_are_not_forgotten(void **state)
 
 static void each_record_has_a_key_of_its_own(void **state)
 {
+	static const int owner_of[10] = { 0, 0, 1, 1, 2, 2, 3, 4, 4, 5 };
 	struct policy p = { .n = { [FORMAT_SERVICES] = 2, [FORMAT_GATEWAYS] = 2 } };
 	uint64_t k[10], again[10];
 
@@ -665,6 +718,13 @@ static void each_record_has_a_key_of_its_own(void **state)
 	for (int i = 0; i < 10; i++)
 		for (int j = 0; j < i; j++)
 			assert_true(k[i] != k[j]);
+	/* The same address is one endpoint to each owner. */
+	same_addr = true;
+	balance_keys(&p, k);
+	same_addr = false;
+	for (int i = 0; i < 10; i++)
+		for (int j = 0; j < i; j++)
+			assert_int_equal(k[i] == k[j], owner_of[i] == owner_of[j]);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -691,6 +751,7 @@ int main(void)
 		TEST(one_at_a_time_in_an_outage),
 		TEST(addresses_have_state),
 		TEST(full_of_used_ones),
+		TEST(the_longest_unused_goes),
 		TEST(ejected_ones_are_not_forgotten),
 		TEST(each_record_has_a_key_of_its_own),
 	};
