@@ -66,7 +66,7 @@ static void connected(struct worker *w, struct conn *c, uint32_t i)
 		if (d->ups[k] == i)
 			d->ups[k] = NONE;
 	dial_cancel(w, c);
-	up_at(w, i)->state = UP_ACTIVE;
+	up_turn(w, up_at(w, i), UP_ACTIVE);
 	c->up = i;
 	conn_connected(w, c);
 }

@@ -51,6 +51,9 @@ enum stat_id { /* not "stat": that is a struct of the system's */
 	STAT_UP_REUSED,         /* requests sent over a kept-alive connection */
 	STAT_UP_IDLE,           /* gauge: kept-alive connections waiting */
 	STAT_OUTLIERS,          /* endpoints ejected */
+	STAT_HEALTH_CHECKS,
+	STAT_HEALTH_FAILURES,
+	STAT_UNHEALTHY,         /* gauge: endpoints, by these checks */
 	STAT_BYTES_UP,          /* client to upstream, payload */
 	STAT_BYTES_DOWN,
 	STAT_BYTES_SPLICED,     /* of both, moved by splice(2) */

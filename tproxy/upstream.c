@@ -67,6 +67,39 @@ static int begin(struct worker *w, int fd, const struct addr *a, uint16_t port)
 	return 0;
 }
 
+int up_connect(struct worker *w, const struct addr *a, uint16_t port)
+{
+	int fd = socket(addr_is_v4(a) ? AF_INET : AF_INET6,
+	                SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || begin(w, fd, a, port) == 0)
+		return fd;
+	int e = errno;
+	fd_reset(fd);
+	errno = e;
+	return -1;
+}
+
+void up_turn(struct worker *w, struct up *u, enum up_state state)
+{
+	_Static_assert((int)UP_CONNECTING == TARGET_CONNECTING && (int)UP_ACTIVE == TARGET_ACTIVE &&
+	               (int)UP_IDLE == TARGET_IDLE, "one is the other");
+	for (int i = 0; i < 2; i++)
+		balance_use(&w->balance, u->target[i], (enum target_use)u->state,
+		            (enum target_use)state);
+	u->state = (uint8_t)state;
+}
+
+void up_count(struct worker *w, uint32_t i, uint16_t endpoint, uint16_t address)
+{
+	struct up *u = up_at(w, i);
+
+	u->target[0] = endpoint;
+	u->target[1] = address;
+	for (int k = 0; k < 2; k++)
+		balance_use(&w->balance, u->target[k], TARGET_FREE, (enum target_use)u->state);
+}
+
 uint32_t up_open(struct worker *w, uint32_t conn, const struct addr *a, uint16_t port)
 {
 	uint32_t i = slab_take(&w->ups);
@@ -74,12 +107,9 @@ uint32_t up_open(struct worker *w, uint32_t conn, const struct addr *a, uint16_t
 		errno = ENOBUFS;
 		return NONE;
 	}
-	int fd = socket(addr_is_v4(a) ? AF_INET : AF_INET6,
-	                SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0 || begin(w, fd, a, port) < 0) {
+	int fd = up_connect(w, a, port);
+	if (fd < 0) {
 		int e = errno;
-		if (fd >= 0)
-			fd_reset(fd);
 		slab_give(&w->ups, i);
 		worker_count(w, STAT_UP_CX_FAILED, 1);
 		errno = e;
@@ -92,6 +122,7 @@ uint32_t up_open(struct worker *w, uint32_t conn, const struct addr *a, uint16_t
 	u->port = port;
 	u->fd = fd;
 	u->conn = conn;
+	u->target[0] = u->target[1] = TARGET_NONE;
 	u->state = UP_CONNECTING;
 	u->io = 0;
 	u->reused = u->single = false;
@@ -122,7 +153,7 @@ void up_close(struct worker *w, uint32_t i, bool reset)
 	else
 		close(u->fd);
 	u->fd = -1;
-	u->state = UP_FREE;
+	up_turn(w, u, UP_FREE);
 	u->generation++;
 	slab_give(&w->ups, i);
 	worker_count(w, STAT_UP_CX_ACTIVE, -1);
@@ -146,7 +177,7 @@ void up_keep(struct worker *w, uint32_t i)
 		return;
 	}
 	uint32_t *chain = idle_chain(w, &u->addr, u->port);
-	u->state = UP_IDLE;
+	up_turn(w, u, UP_IDLE);
 	u->link = *chain;
 	*chain = i;
 	w->n_idle++;
@@ -191,7 +222,7 @@ uint32_t up_reuse(struct worker *w, uint32_t conn, const struct addr *a, uint16_
 	struct up *u = up_at(w, i);
 	unchain(w, u, at);
 	u->conn = conn;
-	u->state = UP_ACTIVE;
+	up_turn(w, u, UP_ACTIVE);
 	u->reused = true;
 	worker_count(w, STAT_UP_REUSED, 1);
 	return i;

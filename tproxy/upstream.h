@@ -11,6 +11,14 @@
  * watched: see up_watch().
  */
 uint32_t up_open(struct worker *w, uint32_t conn, const struct addr *a, uint16_t port);
+/*
+ * A socket that is being connected, with all that up_open() sees to but for the table; or -1, as
+ * there.
+ */
+int up_connect(struct worker *w, const struct addr *a, uint16_t port);
+/* Whose state a connection counts in, from its beginning; TARGET_NONE: nobody's. */
+void up_count(struct worker *w, uint32_t i, uint16_t endpoint, uint16_t address);
+void up_turn(struct worker *w, struct up *u, enum up_state state);
 /* Registers it; for writing too while it is not known to be connected. 0 or -1. */
 int up_watch(struct worker *w, uint32_t i, bool connected);
 void up_close(struct worker *w, uint32_t i, bool reset);

@@ -47,6 +47,7 @@ void shared_policy_drop(struct shared_policy *p)
 		return;
 	policy_close(p->policy);
 	free(p->policy);
+	free(p->keys);
 	shared_sink_drop(p->sink);
 	free(p);
 }
@@ -60,15 +61,22 @@ static struct shared_policy *share(struct policy *policy, struct access_sink *si
 {
 	struct shared_policy *p = calloc(1, sizeof(*p));
 	struct policy_capture capture;
+	size_t n = policy->n[FORMAT_ENDPOINTS];
 
 	if (!p)
 		return NULL;
+	p->keys = n ? calloc(n, sizeof(*p->keys) + sizeof(*p->health)) : NULL;
+	if (n && !p->keys) {
+		free(p);
+		return NULL;
+	}
 	if (like && like->sink->sink == sink) {
 		p->sink = like->sink;
 		atomic_fetch_add(&p->sink->refs, 1);
 	} else {
 		p->sink = calloc(1, sizeof(*p->sink));
 		if (!p->sink) {
+			free(p->keys);
 			free(p);
 			return NULL;
 		}
@@ -77,6 +85,8 @@ static struct shared_policy *share(struct policy *policy, struct access_sink *si
 		atomic_init(&p->sink->refs, 1);
 	}
 	p->policy = policy;
+	p->health = p->keys ? (uint8_t *)(p->keys + n) : NULL;
+	balance_keys(policy, p->keys);
 	policy_meta(policy, &p->meta);
 	policy_capture(policy, &capture);
 	p->gateway = policy_own_gateway(policy);
@@ -169,7 +179,7 @@ static int open_resolver(struct worker *w, const struct workers_config *c, const
 	struct addr servers[RESOLVE_NAMESERVERS_MAX];
 	struct resolve_config rc = {
 		.nameservers = servers, .port = c->dns_port, .entries = c->dns_entries,
-		.waiters = c->max_conns + STUB_QUERIES + LEARN_NAMES, .mark = c->mark,
+		.waiters = c->max_conns + STUB_QUERIES + LEARN_NAMES + HEALTH_PROBES, .mark = c->mark,
 		.negative_ttl_max = 60, .stale_max = 3600, .timeout_ms = 2000,
 		.done = worker_resolved, .record = stub_record, .ctx = w,
 	};
@@ -234,6 +244,8 @@ static int open_worker(struct workers *all, unsigned number, const char **step)
 	w->random |= 1;
 	*step = "memory for connections";
 	if (open_tables(w, c) < 0)
+		return -1;
+	if (balance_init(&w->balance, c->n, w->random, &w->stats) < 0)
 		return -1;
 	*step = "epoll";
 	if (loop_init(&w->loop) < 0)
@@ -411,6 +423,7 @@ static void close_worker(struct worker *w)
 		resolver_close(w->resolver);
 	stub_fini(&w->stub);
 	learn_fini(&w->learn);
+	balance_fini(&w->balance);
 	if (w->log)
 		access_log_close(w->log);
 	client_fini(&w->clients);

@@ -16,9 +16,11 @@
 #include <stdatomic.h>
 
 #include "rules/name.h"
+#include "tproxy/balance.h"
 #include "tproxy/client.h"
 #include "tproxy/end.h"
 #include "tproxy/hop.h"
+#include "tproxy/health.h"
 #include "tproxy/learn.h"
 #include "tproxy/loop.h"
 #include "tproxy/slab.h"
@@ -38,6 +40,7 @@
 /* What an event is for. */
 enum {
 	EVENT_LISTEN = 1, EVENT_DOWN, EVENT_UP, EVENT_RESOLVER, EVENT_MAIL, EVENT_STUB, EVENT_LEARN,
+	EVENT_HEALTH,
 };
 
 enum { FLOW_EOF = 1, FLOW_SHUT = 2, FLOW_BULK = 4 };
@@ -108,6 +111,7 @@ struct up {
 	int fd;
 	uint32_t conn;       /* NONE while idle */
 	uint16_t port;
+	uint16_t target[2];  /* whose state it counts in: its endpoint's, its address's; see balance.h */
 	uint8_t state, io;
 	bool reused;         /* came from the idle pool */
 	bool single;         /* made for one client or name: never kept for another */
@@ -143,6 +147,8 @@ struct shared_policy {
 	struct shared_sink *sink;
 	struct policy_meta meta;
 	int64_t gateway;          /* policy_own_gateway() */
+	uint64_t *keys;           /* balance_keys(), and behind them health: NULL: no endpoints */
+	uint8_t *health;          /* enum target_health of each endpoint; the first worker writes */
 	bool dns_capture;
 	atomic_uint refs;
 };
@@ -183,6 +189,8 @@ struct worker {
 	struct resolver *resolver;
 	struct stub stub;
 	struct learn learn;
+	struct balance balance;
+	struct health health;               /* of the first worker */
 	struct access_log *log;
 	struct stats stats;
 	uint32_t again;                     /* list of conns with work left, by conn.link */
