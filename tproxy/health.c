@@ -20,26 +20,7 @@ static struct shared_policy *current(const struct worker *w)
 	return w->policies[w->policy].shared;
 }
 
-void health_init(struct health *h)
-{
-	for (unsigned i = 0; i < HEALTH_PROBES; i++)
-		h->probes[i].fd = -1;
-}
-
-static void traffic_of(const struct worker *w, const struct check *k, struct policy_traffic *t)
-{
-	if (k->gateway)
-		policy_gateway_traffic(current(w)->policy, k->owner, t);
-	else
-		policy_service_traffic(current(w)->policy, k->owner, t);
-}
-
 /* Which */
-
-static void publish(struct worker *w, const struct check *k)
-{
-	__atomic_store_n(&current(w)->health[k->endpoint], k->state, __ATOMIC_RELAXED);
-}
 
 static bool listed(const struct health *h, uint32_t endpoint)
 {
@@ -50,101 +31,120 @@ static bool listed(const struct health *h, uint32_t endpoint)
 }
 
 /* False: the table is full. */
-static bool add(struct worker *w, struct policy_run run, struct check like)
+static bool add(struct worker *w, struct policy_run run, const struct policy_traffic *t,
+                struct check *like)
 {
 	struct health *h = &w->health;
-	struct policy_traffic t;
 
-	traffic_of(w, &like, &t);
-	for (uint32_t i = 0; i < run.n && t.health != POLICY_HEALTH_NONE; i++) {
-		like.endpoint = run.first + i;
-		like.key = current(w)->keys[like.endpoint];
-		if (listed(h, like.endpoint))
+	if (t->health != POLICY_HEALTH_HTTP)
+		like->path = NULL;
+	like->interval_ms = t->health_interval;
+	like->timeout_ms = t->health_timeout;
+	like->healthy = t->healthy;
+	like->unhealthy = t->unhealthy;
+	for (uint32_t i = run.first; i < run.first + run.n && t->health; i++) {
+		like->endpoint = i;
+		like->key = current(w)->keys[i];
+		if (listed(h, i))
 			continue;
 		if (h->n == HEALTH_CHECKS)
 			return false;
-		h->checks[h->n++] = like;
+		h->checks[h->n++] = *like;
 	}
 	return true;
 }
 
-static void collect(struct worker *w, const struct policy *p)
+static bool add_gateway(struct worker *w, const struct policy_destination *d)
 {
+	const struct policy *p = current(w)->policy;
+	struct policy_traffic t;
+	struct policy_gateway g;
 	struct policy_port port;
+
+	policy_gateway(p, d->gateway, &g);
+	policy_port(p, g.servers.first, &port);
+	policy_gateway_traffic(p, d->gateway, &t);
+	return add(w, d->endpoints, &t, &(struct check){
+		.owner = g.name, .host = g.name, .host_len = (uint8_t)strlen(g.name),
+		.path = g.via == POLICY_VIA_PLAIN ? t.health_path : NULL,
+		.port = port.number, .allow_private = true,
+	});
+}
+
+static bool add_service(struct worker *w, uint32_t i)
+{
+	const struct policy *p = current(w)->policy;
+	struct policy_traffic t;
+	struct policy_service s;
+	struct policy_port port;
+	struct policy_tls tls;
+
+	policy_service(p, i, &s);
+	policy_port(p, s.ports.first, &port);
+	policy_service_traffic(p, i, &t);
+	struct check k = {
+		.owner = s.name, .path = policy_service_tls(p, i, &tls) ? NULL : t.health_path,
+		.port = port.target, .allow_private = s.location == POLICY_INTERNAL || s.allow_private,
+	};
+	if (s.first_host) {
+		k.host_len = s.first_host[0];
+		k.host = (const char *)s.first_host + 1;
+	}
+	return add(w, s.endpoints, &t, &k);
+}
+
+static void collect(struct worker *w)
+{
+	const struct policy *p = current(w)->policy;
+	struct policy_destination d;
 	bool room = true;
 
 	for (uint32_t i = 0; i < p->n[FORMAT_DESTINATIONS] && room; i++) {
-		struct policy_destination d;
-		struct policy_gateway g;
 		policy_destination(p, i, &d);
-		if (d.host)
-			continue;
-		policy_gateway(p, d.gateway, &g);
-		policy_port(p, g.servers.first, &port);
-		room = add(w, d.endpoints, (struct check){ .owner = d.gateway, .gateway = true,
-		                                           .port = port.number });
+		room = d.host || add_gateway(w, &d);
 	}
-	for (uint32_t i = 0; i < p->n[FORMAT_SERVICES] && room; i++) {
-		struct policy_service s;
-		policy_service(p, i, &s);
-		policy_port(p, s.ports.first, &port);
-		room = add(w, s.endpoints, (struct check){ .owner = i, .port = port.target });
-	}
+	for (uint32_t i = 0; i < p->n[FORMAT_SERVICES] && room; i++)
+		room = add_service(w, i);
 	if (!room)
 		log_warn("health: only the first %d endpoints are checked", HEALTH_CHECKS);
 }
 
 /* Results */
 
-static void describe(const struct worker *w, const struct check *k, char *out, size_t size)
+static void set_state(struct worker *w, struct check *k, uint8_t state)
 {
-	const struct policy *p = current(w)->policy;
-	char at[ADDR_PORT_TEXT];
-	struct policy_endpoint e;
-	struct policy_gateway g;
-	struct policy_service s;
-
-	policy_endpoint(p, k->endpoint, &e);
-	uint16_t port = e.port ? e.port : k->port;
-	addr_port_format(&e.addr, port, at);
-	if (k->gateway)
-		policy_gateway(p, k->owner, &g);
-	else
-		policy_service(p, k->owner, &s);
-	if (e.name)
-		snprintf(out, size, "%s: %s:%u", k->gateway ? g.name : s.name, e.name, port);
-	else
-		snprintf(out, size, "%s: %s", k->gateway ? g.name : s.name, at);
+	worker_count(w, STAT_UNHEALTHY,
+	             (state == TARGET_UNHEALTHY) - (k->state == TARGET_UNHEALTHY));
+	k->state = state;
+	__atomic_store_n(&current(w)->health[k->endpoint], state, __ATOMIC_RELAXED);
 }
 
-static void turn_to(struct worker *w, struct check *k, bool healthy, const char *why)
+static void turn_to(struct worker *w, struct check *k, uint8_t state, const char *why)
 {
-	char text[512];
+	char text[ADDR_TEXT];
+	struct policy_endpoint e;
 
-	describe(w, k, text, sizeof(text));
-	if (!healthy)
-		log_warn("health: %s: unhealthy: %s", text, why);
-	else if (k->state == TARGET_UNHEALTHY)
-		log_info("health: %s: healthy", text);
-	worker_count(w, STAT_UNHEALTHY, healthy ? -(k->state == TARGET_UNHEALTHY) : 1);
-	k->state = healthy ? TARGET_HEALTHY : TARGET_UNHEALTHY;
+	if (k->state + state != TARGET_UNCHECKED + TARGET_HEALTHY) {
+		policy_endpoint(current(w)->policy, k->endpoint, &e);
+		addr_format(&e.addr, text);
+		log_warn("health: %s: %s port %u: %s", k->owner, e.name ? e.name : text,
+		         e.port ? e.port : k->port, why);
+	}
 	k->against = 0;
-	publish(w, k);
+	set_state(w, k, state);
 }
 
 /* The first result decides alone, later ones need as many as the policy says. */
-static void judge(struct worker *w, struct check *k, const struct policy_traffic *t, bool pass,
-                  const char *why)
+static void judge(struct worker *w, struct check *k, bool pass, const char *why)
 {
-	uint32_t needed = k->state == TARGET_UNCHECKED ? 1 : pass ? t->healthy : t->unhealthy;
+	uint8_t state = pass ? TARGET_HEALTHY : TARGET_UNHEALTHY;
 
 	worker_count(w, STAT_HEALTH_CHECKS, 1);
-	if (!pass)
-		worker_count(w, STAT_HEALTH_FAILURES, 1);
-	if (k->state == (pass ? TARGET_HEALTHY : TARGET_UNHEALTHY))
+	worker_count(w, STAT_HEALTH_FAILURES, !pass);
+	if (k->state == state)
 		k->against = 0;
-	else if (++k->against >= needed || k->against == UINT8_MAX)
-		turn_to(w, k, pass, why);
+	else if (++k->against >= (pass ? k->healthy : k->unhealthy) || !k->state)
+		turn_to(w, k, state, pass ? "healthy again" : why);
 }
 
 /* An interval, give or take an eighth: nodes that started together drift apart. */
@@ -162,32 +162,20 @@ static uint64_t waiter_of(const struct health *h, const struct probe *q)
 
 static void close_fd(struct probe *q)
 {
-	if (q->fd >= 0)
+	if (q->open)
 		close(q->fd);
-	q->fd = -1;
+	q->open = false;
 	q->generation++;
 }
 
 static void finish(struct worker *w, struct probe *q, bool pass)
 {
 	struct check *k = &w->health.checks[q->check];
-	struct policy_traffic t;
 
-	traffic_of(w, k, &t);
 	close_fd(q);
 	q->busy = k->busy = false;
-	k->due_ms = w->loop.now_ms + spread(w, t.health_interval);
-	judge(w, k, &t, pass, q->why);
-}
-
-static bool allowed(const struct worker *w, const struct check *k, const struct addr *a)
-{
-	struct policy_service s;
-
-	if (k->gateway)
-		return dial_allowed(a, true);
-	policy_service(current(w)->policy, k->owner, &s);
-	return dial_allowed(a, s.location == POLICY_INTERNAL || s.allow_private);
+	k->due_ms = w->loop.now_ms + spread(w, k->interval_ms);
+	judge(w, k, pass, q->why);
 }
 
 /* The next of its addresses. One that answers is enough, as it is for who dials. */
@@ -195,20 +183,19 @@ static void advance(struct worker *w, struct probe *q)
 {
 	struct check *k = &w->health.checks[q->check];
 	uint32_t i = (uint32_t)(q - w->health.probes);
-	struct policy_traffic t;
 
-	traffic_of(w, k, &t);
 	while (q->next < q->answer.n) {
 		const struct addr *a = &q->answer.addrs[q->next++];
 		close_fd(q);
 		q->sent = false;
 		q->got = 0;
-		q->deadline_ms = w->loop.now_ms + t.health_timeout;
+		q->deadline_ms = w->loop.now_ms + k->timeout_ms;
 		q->why = "its address is refused";
-		if (!allowed(w, k, a))
+		if (!dial_allowed(a, k->allow_private))
 			continue;
 		q->fd = up_connect(w, a, q->port);
-		if (q->fd >= 0 &&
+		q->open = q->fd >= 0;
+		if (q->open &&
 		    loop_add(&w->loop, q->fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
 		             loop_data(EVENT_HEALTH, q->generation, i)) == 0)
 			return;
@@ -221,9 +208,7 @@ static void begin(struct worker *w, struct probe *q, uint32_t check)
 {
 	struct check *k = &w->health.checks[check];
 	struct policy_endpoint e;
-	struct policy_traffic t;
 
-	traffic_of(w, k, &t);
 	policy_endpoint(current(w)->policy, k->endpoint, &e);
 	q->check = check;
 	q->port = e.port ? e.port : k->port;
@@ -231,7 +216,7 @@ static void begin(struct worker *w, struct probe *q, uint32_t check)
 	q->busy = k->busy = true;
 	q->why = "its name is not found";
 	q->answer.n = 0;
-	q->deadline_ms = w->loop.now_ms + t.health_timeout;
+	q->deadline_ms = w->loop.now_ms + k->timeout_ms;
 	if (!e.name) {
 		q->answer = (struct resolve_answer){ .status = RESOLVE_OK, .n = 1 };
 		q->answer.addrs[0] = e.addr;
@@ -244,44 +229,13 @@ static void begin(struct worker *w, struct probe *q, uint32_t check)
 	advance(w, q);
 }
 
-/* Only where nothing has to be said first. */
-static bool asks_http(const struct worker *w, const struct check *k, const struct policy_traffic *t)
+static bool send_request(struct probe *q, const struct check *k)
 {
-	const struct policy *p = current(w)->policy;
-	struct policy_gateway g;
-	struct policy_tls tls;
-
-	if (t->health != POLICY_HEALTH_HTTP)
-		return false;
-	if (!k->gateway)
-		return !policy_service_tls(p, k->owner, &tls);
-	policy_gateway(p, k->owner, &g);
-	return g.via == POLICY_VIA_PLAIN;
-}
-
-/* Host is the gateway's name, or the first of the service's hosts. */
-static bool send_request(const struct worker *w, struct probe *q, const struct policy_traffic *t)
-{
-	const struct policy *p = current(w)->policy;
-	const struct check *k = &w->health.checks[q->check];
-	const char *host;
-	int len;
 	char out[REQUEST_MAX];
-	struct policy_gateway g;
-	struct policy_service s;
-
-	if (k->gateway) {
-		policy_gateway(p, k->owner, &g);
-		host = g.name;
-		len = (int)strlen(host);
-	} else {
-		policy_service(p, k->owner, &s);
-		len = s.first_host ? s.first_host[0] : 0;
-		host = s.first_host ? (const char *)s.first_host + 1 : "";
-	}
 	int n = snprintf(out, sizeof(out), "GET %s HTTP/1.1\r\nHost: %.*s\r\n"
-	                 "User-Agent: sluice\r\nConnection: close\r\n\r\n", t->health_path, len,
-	                 host);
+	                 "User-Agent: sluice\r\nConnection: close\r\n\r\n", k->path,
+	                 k->host_len, k->host);
+
 	q->sent = true;
 	return n > 0 && n < REQUEST_MAX && send(q->fd, out, (size_t)n, MSG_NOSIGNAL) == n;
 }
@@ -306,7 +260,6 @@ static int look(const struct worker *w, struct probe *q, uint32_t events)
 	const struct check *k = &w->health.checks[q->check];
 	int error = 0;
 	socklen_t len = sizeof(error);
-	struct policy_traffic t;
 
 	if (!q->sent && !(events & (EPOLLOUT | EPOLLERR | EPOLLHUP)))
 		return 0;
@@ -315,11 +268,10 @@ static int look(const struct worker *w, struct probe *q, uint32_t events)
 	q->why = strerror(error);
 	if (error)
 		return -1;
-	traffic_of(w, k, &t);
-	if (!asks_http(w, k, &t))
+	if (!k->path)
 		return 1;
 	q->why = "its answer is not 200";
-	if (!q->sent && !send_request(w, q, &t))
+	if (!q->sent && !send_request(q, k))
 		return -1;
 	return read_answer(q);
 }
@@ -349,7 +301,7 @@ void health_ready(struct worker *w, uint32_t probe, uint32_t generation, uint32_
 {
 	struct probe *q = &w->health.probes[probe];
 
-	if (!q->busy || q->fd < 0 || (q->generation & 0x0fffffff) != generation)
+	if (!q->open || (q->generation & 0x0fffffff) != generation)
 		return;
 	int r = look(w, q, events);
 	if (r > 0)
@@ -418,20 +370,15 @@ void health_policy(struct worker *w)
 		return;
 	health_end(w);
 	memcpy(old, h->checks, n_old * sizeof(*old));
-	worker_count(w, STAT_UNHEALTHY, -(int64_t)stat_get(&w->stats.v[STAT_UNHEALTHY]));
+	stat_add(&w->stats.v[STAT_UNHEALTHY], -(int64_t)stat_get(&w->stats.v[STAT_UNHEALTHY]));
 	h->n = 0;
-	collect(w, current(w)->policy);
-	for (uint32_t i = 0; i < h->n; i++) {
-		struct check *k = &h->checks[i];
-		for (uint32_t j = 0; j < n_old; j++) {
-			if (old[j].key != k->key)
-				continue;
-			k->due_ms = old[j].due_ms;
-			k->state = old[j].state;
-			k->against = old[j].against;
-			worker_count(w, STAT_UNHEALTHY, k->state == TARGET_UNHEALTHY);
-		}
-		publish(w, k);
-	}
+	collect(w);
+	for (uint32_t i = 0; i < h->n; i++)
+		for (uint32_t j = 0; j < n_old; j++)
+			if (old[j].key == h->checks[i].key) {
+				h->checks[i].due_ms = old[j].due_ms;
+				h->checks[i].against = old[j].against;
+				set_state(w, &h->checks[i], old[j].state);
+			}
 	schedule(w);
 }

@@ -20,19 +20,23 @@ struct worker;
 #define HEALTH_WAITER (UINT64_C(1) << 61) /* marks waiters at the resolver */
 
 struct check {
-	uint64_t key;      /* of the endpoint, by which it is known after a reload */
+	uint64_t key;        /* of the endpoint, by which it is known after a reload */
 	int64_t due_ms;
-	uint32_t endpoint; /* policy_endpoint() */
-	uint32_t owner;    /* gateway or service */
-	uint16_t port;     /* for an endpoint that has none */
-	bool gateway, busy;
-	uint8_t state;     /* enum target_health */
-	uint8_t against;   /* results in a row that speak against it */
+	const char *owner;   /* gateway or service; this and the next two are the policy's */
+	const char *path;    /* NULL: no HTTP */
+	const char *host;    /* of host_len, for HTTP */
+	uint32_t endpoint;   /* policy_endpoint() */
+	uint32_t interval_ms, timeout_ms, healthy, unhealthy;
+	uint32_t against;    /* results in a row that speak against state */
+	uint16_t port;       /* for an endpoint that has none */
+	uint8_t host_len;
+	uint8_t state;       /* enum target_health */
+	bool allow_private, busy;
 };
 
 struct probe {
-	int fd;            /* -1: none now */
-	bool busy, sent;
+	int fd;            /* while it is open */
+	bool busy, open, sent;
 	uint8_t next, got; /* address; bytes of head */
 	uint16_t port;
 	uint32_t check;
@@ -50,7 +54,6 @@ struct health {
 	struct probe probes[HEALTH_PROBES];
 };
 
-void health_init(struct health *h);
 /* A policy is in force, from now on: what was known of its endpoints goes on, the rest begins. */
 void health_policy(struct worker *w);
 void health_ready(struct worker *w, uint32_t probe, uint32_t generation, uint32_t events);

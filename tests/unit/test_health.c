@@ -28,8 +28,10 @@ void policy_destination(const struct policy *p, uint32_t i, struct policy_destin
 	(void)p;
 	/* The second leads to the same endpoints, the third to a host. */
 	*d = (struct policy_destination){ .endpoints = { 0, n_endpoints } };
-	if (i == 2)
+	if (i == 2) {
 		d->host = "other.example";
+		d->gateway = 7;
+	}
 }
 
 void policy_gateway(const struct policy *p, uint32_t i, struct policy_gateway *g)
@@ -161,15 +163,6 @@ void log_warn(const char *format, ...)
 	va_end(ap);
 }
 
-void log_info(const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	note(format, ap);
-	va_end(ap);
-}
-
 static struct worker w;
 static struct shared_policy shared[2];
 static uint64_t keys[2][MAX];
@@ -204,7 +197,6 @@ static int start(void **state)
 	is_service = with_tls = refuse_addr = false;
 	n_dialled = n_asked = n_cancelled = n_logged = 0;
 	dial_errno = resolver_says = 0;
-	health_init(&w.health);
 	return 0;
 }
 
@@ -303,8 +295,7 @@ static void the_log_says_why(void **state)
 {
 	health_policy(&w);
 	round_of(false);
-	assert_string_equal(logged, "health: egress: [::]:80: unhealthy: "
-	                            "Connection refused");
+	assert_string_equal(logged, "health: egress: :: port 80: Connection refused");
 	stop(state);
 	start(state);
 	name_of[0] = "gw.example";
@@ -312,15 +303,14 @@ static void the_log_says_why(void **state)
 	resolver_says = -1;
 	health_policy(&w);
 	pass(100);
-	assert_string_equal(logged, "health: egress: gw.example:3128: unhealthy: "
-	                            "its name is not found");
+	assert_string_equal(logged, "health: egress: gw.example port 3128: its name is not found");
 	stop(state);
 	start(state);
 	refuse_addr = true;
 	health_policy(&w);
 	pass(100);
 	assert_int_equal(n_dialled, 0);
-	assert_string_equal(logged, "health: egress: [::]:80: unhealthy: its address is refused");
+	assert_string_equal(logged, "health: egress: :: port 80: its address is refused");
 	stop(state);
 	start(state);
 	health_policy(&w);
@@ -375,7 +365,7 @@ static void a_few_at_a_time(void **state)
 	for (uint32_t i = 0; i < n_endpoints; i++)
 		assert_int_equal(bytes[0][i], i == 3 ? TARGET_HEALTHY : TARGET_UNHEALTHY);
 	for (uint32_t i = 0; i < HEALTH_PROBES; i++)
-		assert_int_equal(w.health.probes[i].fd, -1);
+		assert_false(w.health.probes[i].open);
 }
 
 static void more_than_there_is_room_for(void **state)
@@ -405,6 +395,7 @@ static void one_address_is_enough(void **state)
 {
 	static const struct { uint32_t up; uint8_t n; bool waits; } rows[] = {
 		{ 0, 3, false }, { 1, 3, false }, { 2, 3, true }, { 9, 3, true }, { 9, 0, true },
+		{ 9, 0, false },
 	};
 	for (size_t r = 0; r < sizeof(rows) / sizeof(rows[0]); r++) {
 		start(state);
@@ -417,7 +408,7 @@ static void one_address_is_enough(void **state)
 		pass(100);
 		if (rows[r].waits) {
 			assert_int_equal(n_dialled, 0);
-			health_resolved(&w, asked[0] + 1, &answer);
+			health_resolved(&w, asked[0] ^ UINT64_C(1) << 32, &answer);
 			assert_int_equal(n_dialled, 0);
 			health_resolved(&w, asked[0], &answer);
 		}
@@ -490,10 +481,36 @@ static void http(void **state)
 		}
 		assert_int_equal(bytes[0][0], rows[r].then);
 		if (rows[r].then == TARGET_UNHEALTHY)
-			assert_non_null(strstr(logged, "unhealthy: its answer is not 200"));
+			assert_non_null(strstr(logged, ": its answer is not 200"));
 		stop(state);
 	}
 	start(state);
+}
+
+/* Each address is asked anew; who has answered is hung up on. */
+static void http_of_two(void **state)
+{
+	static const char bad[] = "HTTP/1.1 503 Unavailable\r\n", good[] = "HTTP/1.1 200 OK\r\n";
+	char got[256];
+
+	(void)state;
+	traffic.health = POLICY_HEALTH_HTTP;
+	name_of[0] = "gw.example";
+	answer = (struct resolve_answer){ .status = RESOLVE_OK, .n = 2 };
+	resolver_says = 1;
+	health_policy(&w);
+	pass(100);
+	for (uint32_t i = 0; i < 2; i++) {
+		const char *says = i ? good : bad;
+		ready(0, EPOLLOUT);
+		assert_true(recv(dialled[i].fd, got, sizeof(got), 0) > 20);
+		assert_int_equal(send(dialled[i].fd, says, strlen(says), 0), strlen(says));
+		ready(0, EPOLLIN);
+		assert_int_equal(send(dialled[i].fd, says, strlen(says), MSG_NOSIGNAL), -1);
+		assert_int_equal(n_dialled, 2);
+	}
+	assert_int_equal(bytes[0][0], TARGET_HEALTHY);
+	assert_int_equal(n_logged, 0);
 }
 
 static void where_http_is_not_asked(void **state)
@@ -538,6 +555,11 @@ static void late_events(void **state)
 	assert_false(q->busy);
 	health_ready(&w, i, generation, EPOLLERR);
 	assert_int_equal(bytes[0][0], TARGET_HEALTHY);
+	/* Its place is taken by the next. */
+	pass(9100);
+	assert_true(q->busy);
+	health_ready(&w, i, generation, EPOLLOUT);
+	assert_true(q->busy);
 }
 
 static void a_reload_keeps_what_is_known(void **state)
@@ -583,6 +605,7 @@ int main(void)
 		TEST(one_address_is_enough),
 		TEST(no_answer_of_a_name),
 		TEST(http),
+		TEST(http_of_two),
 		TEST(where_http_is_not_asked),
 		TEST(late_events),
 		TEST(a_reload_keeps_what_is_known),
