@@ -19,7 +19,9 @@
 #define TARGET_NONE     UINT16_MAX /* without state, as the table is full: counts nowhere */
 
 /* What a connection is to its target; the numbers are those of enum up_state. */
-enum target_use { TARGET_FREE = 0, TARGET_CONNECTING, TARGET_ACTIVE, TARGET_IDLE };
+enum target_use {
+	TARGET_FREE = 0, TARGET_CONNECTING, TARGET_GREETING, TARGET_ACTIVE, TARGET_IDLE,
+};
 
 /* What an active check found; a byte for each endpoint of a policy. */
 enum target_health { TARGET_UNCHECKED = 0, TARGET_HEALTHY, TARGET_UNHEALTHY };
@@ -29,8 +31,8 @@ enum { TARGET_NO_CONNECTION = 1, TARGET_NO_ANSWER };
 struct target {
 	uint32_t link;        /* of the slab; of its bucket while in use */
 	uint32_t connections; /* of all uses */
-	uint32_t active;      /* connecting or in use */
-	uint32_t connecting;
+	uint32_t active;      /* all but the kept ones */
+	uint32_t connecting;  /* or being greeted */
 	uint64_t key, group;  /* group: of the set it was last chosen from */
 	int64_t used_ms;      /* last chosen or reported on */
 	int64_t ejected_ms;   /* until then, and on to the next sweep; 0: it is not */

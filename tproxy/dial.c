@@ -288,7 +288,7 @@ static void greet(struct worker *w, struct conn *c, struct dial *d, uint32_t i)
 	d->ups[1] = NONE;
 	d->greeting = true;
 	d->greet_ms = w->loop.now_ms + (d->deadline_ms - w->loop.now_ms) / 2;
-	u->state = UP_GREETING;
+	up_turn(w, u, UP_GREETING);
 	greeted(w, c, d, i, greet_begin(w, c, d, u));
 }
 

@@ -113,14 +113,19 @@ struct target *target_take(struct balance *b, uint64_t key, int64_t now_ms)
 
 /* Use */
 
+static int is_connecting(enum target_use u)
+{
+	return u == TARGET_CONNECTING || u == TARGET_GREETING;
+}
+
 void balance_use(struct balance *b, uint16_t target, enum target_use from, enum target_use to)
 {
 	if (target == TARGET_NONE)
 		return;
 	struct target *t = at(b, target);
 	t->connections += (uint32_t)((to != TARGET_FREE) - (from != TARGET_FREE));
-	t->connecting += (uint32_t)((to == TARGET_CONNECTING) - (from == TARGET_CONNECTING));
 	t->active += (uint32_t)((to % TARGET_IDLE != 0) - (from % TARGET_IDLE != 0));
+	t->connecting += (uint32_t)(is_connecting(to) - is_connecting(from));
 }
 
 /* Outlier detection */

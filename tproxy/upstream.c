@@ -82,8 +82,8 @@ int up_connect(struct worker *w, const struct addr *a, uint16_t port)
 
 void up_turn(struct worker *w, struct up *u, enum up_state state)
 {
-	_Static_assert((int)UP_CONNECTING == TARGET_CONNECTING && (int)UP_ACTIVE == TARGET_ACTIVE &&
-	               (int)UP_IDLE == TARGET_IDLE, "one is the other");
+	_Static_assert((int)UP_CONNECTING == TARGET_CONNECTING && (int)UP_IDLE == TARGET_IDLE &&
+	               (int)UP_GREETING == TARGET_GREETING, "one is the other");
 	for (int i = 0; i < 2; i++)
 		balance_use(&w->balance, u->target[i], (enum target_use)u->state,
 		            (enum target_use)state);

@@ -475,7 +475,8 @@ static void connections_have_a_limit(void **state)
 	for (int i = 0; i < 3; i++) {
 		assert_int_not_equal(pick(0, &t[i]), SLAB_NONE);
 		balance_use(&b, t[i], TARGET_FREE, TARGET_CONNECTING);
-		balance_use(&b, t[i], TARGET_CONNECTING, TARGET_ACTIVE);
+		balance_use(&b, t[i], TARGET_CONNECTING, TARGET_GREETING);
+		balance_use(&b, t[i], TARGET_GREETING, TARGET_ACTIVE);
 	}
 	assert_int_equal(refused(0), FLAG_UO);
 	/* Another port is another limit, as it is another cluster of Envoy's. */
@@ -563,12 +564,16 @@ static void one_at_a_time_in_an_outage(void **state)
 		assert_int_equal(pick(0, &t), 0);
 		balance_use(&b, t, TARGET_FREE, TARGET_CONNECTING);
 		/* At first all may try beside each other. */
-		if (fails < TARGET_OUTAGE)
-			assert_int_equal(pick(0, NULL), 0);
-		else
-			assert_int_equal(refused(INT32_MAX), FLAG_UH);
+		for (int greeting = 0; greeting < 2; greeting++) {
+			if (fails < TARGET_OUTAGE)
+				assert_int_equal(pick(0, NULL), 0);
+			else
+				assert_int_equal(refused(INT32_MAX), FLAG_UH);
+			if (!greeting)
+				balance_use(&b, t, TARGET_CONNECTING, TARGET_GREETING);
+		}
 		balance_failed(&b, t, NULL, true, 0);
-		balance_use(&b, t, TARGET_CONNECTING, TARGET_FREE);
+		balance_use(&b, t, TARGET_GREETING, TARGET_FREE);
 	}
 	/* A client that gives up leaves the way free. */
 	assert_int_equal(pick(0, &t), 0);
