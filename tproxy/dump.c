@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Lists live connections: the control thread asks, each worker writes, here it is gathered. */
+/*
+ * Lists live connections, or endpoints: the control thread asks, each worker writes, here it is
+ * gathered.
+ */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -7,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "rules/gateway.h"
 #include "tproxy/conn.h"
 #include "tproxy/exchange.h"
 #include "tproxy/worker_pool.h"
@@ -20,6 +24,7 @@ struct dump {
 	char *text;
 	size_t len, room;
 	bool failed;
+	bool endpoints; /* these are asked for */
 };
 
 static void drop(struct dump *d)
@@ -84,10 +89,92 @@ static bool make_room(struct dump *d)
 	return true;
 }
 
+static const char *last_error(const struct target *t, char out[static 8])
+{
+	static const char *const names[] = { "-", "no_connection", "no_answer" };
+
+	if (t->last < sizeof(names) / sizeof(*names))
+		return names[t->last];
+	snprintf(out, 8, "%u", t->last);
+	return out;
+}
+
+static int write_endpoint(struct worker *w, uint32_t i, const char *owner, const char *subset,
+                          uint16_t port, char *out, size_t room)
+{
+	static const char *const names[] = { "unchecked", "healthy", "unhealthy" };
+	static const struct target none;
+	const struct shared_policy *p = w->policies[w->policy].shared;
+	uint8_t health = __atomic_load_n(&p->health[i], __ATOMIC_RELAXED);
+	const struct target *t = balance_find(&w->balance, p->keys[i], port);
+	int64_t out_ms = t ? t->ejected_ms - w->loop.now_ms : 0;
+	int64_t wait_ms = t && t->fails ? t->retry_ms - w->loop.now_ms : 0;
+	char at[ADDR_PORT_TEXT], last[8];
+	struct policy_endpoint e;
+
+	policy_endpoint(p->policy, i, &e);
+	t = t ? t : &none;
+	port = e.port ? e.port : port;
+	addr_port_format(&e.addr, port, at);
+	int n = e.name ? snprintf(out, room, "%u %s/%s %s:%u", w->number, owner, subset, e.name, port)
+	        : snprintf(out, room, "%u %s/%s %s", w->number, owner, subset, at);
+	if (n < 0 || (size_t)n >= room)
+		return n;
+	int more = snprintf(out + n, room - (size_t)n, " %s %" PRIu32 " %" PRIu32 " %u %" PRId64
+	                    " %u %" PRId64 " %s\n",
+	                    health != TARGET_UNHEALTHY && t->ejected_ms ? "ejected" : names[health],
+	                    t->active, t->connections - t->active, t->ejections,
+	                    out_ms > 0 ? out_ms : 0, t->fails, wait_ms > 0 ? wait_ms : 0,
+	                    last_error(t, last));
+	return more < 0 ? more : n + more;
+}
+
+static void list_run(struct worker *w, struct dump *d, struct policy_run run,
+                     struct policy_run ports, const char *owner, const char *subset)
+{
+	const struct policy *p = w->policies[w->policy].shared->policy;
+
+	for (uint32_t i = run.first; i < run.first + run.n; i++)
+		for (uint32_t k = 0; k < ports.n && !d->failed; k++) {
+			struct policy_port port;
+			policy_port(p, ports.first + k, &port);
+			d->failed = !make_room(d);
+			int n = d->failed ? 0 : write_endpoint(w, i, owner, subset,
+			                                       port.target, d->text + d->len,
+			                                       LINE_MAX_LEN);
+			if (n > 0 && n < LINE_MAX_LEN)
+				d->len += (size_t)n;
+		}
+}
+
+/* Of the policy in use. */
+static void list_endpoints(struct worker *w, struct dump *d)
+{
+	const struct policy *p = w->policies[w->policy].shared->policy;
+
+	for (uint32_t i = 0; i < p->n[FORMAT_GATEWAYS]; i++) {
+		struct policy_gateway g;
+		policy_gateway(p, i, &g);
+		list_run(w, d, g.endpoints, g.servers, g.name, "");
+		for (uint32_t k = 0; k < g.subsets.n; k++) {
+			struct policy_subset s;
+			policy_subset(p, g.subsets.first + k, &s);
+			list_run(w, d, s.endpoints, g.servers, g.name, s.name);
+		}
+	}
+	for (uint32_t i = 0; i < p->n[FORMAT_SERVICES]; i++) {
+		struct policy_service s;
+		policy_service(p, i, &s);
+		list_run(w, d, s.endpoints, s.ports, s.name, "");
+	}
+}
+
 void dump_answer(struct worker *w, struct dump *d)
 {
 	pthread_mutex_lock(&d->lock);
-	for (uint32_t i = 0; i < w->conns.high && !d->failed; i++) {
+	if (d->endpoints)
+		list_endpoints(w, d);
+	for (uint32_t i = 0; i < w->conns.high && !d->failed && !d->endpoints; i++) {
 		const struct conn *c = conn_at(w, i);
 		if (c->state == CONN_FREE)
 			continue;
@@ -123,7 +210,7 @@ static void order(struct workers *all, struct dump *d)
 	}
 }
 
-char *workers_connections(struct workers *all, size_t *len, uint32_t timeout_ms)
+static char *gather(struct workers *all, bool endpoints, size_t *len, uint32_t timeout_ms)
 {
 	struct dump *d = calloc(1, sizeof(*d));
 	pthread_condattr_t monotonic;
@@ -140,6 +227,7 @@ char *workers_connections(struct workers *all, size_t *len, uint32_t timeout_ms)
 	pthread_condattr_destroy(&monotonic);
 	d->left = workers_count(all);
 	d->refs = d->left + 1;
+	d->endpoints = endpoints;
 	order(all, d);
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += timeout_ms / 1000;
@@ -159,4 +247,14 @@ char *workers_connections(struct workers *all, size_t *len, uint32_t timeout_ms)
 	pthread_mutex_unlock(&d->lock);
 	drop(d);
 	return text;
+}
+
+char *workers_connections(struct workers *all, size_t *len, uint32_t timeout_ms)
+{
+	return gather(all, false, len, timeout_ms);
+}
+
+char *workers_endpoints(struct workers *all, size_t *len, uint32_t timeout_ms)
+{
+	return gather(all, true, len, timeout_ms);
 }

@@ -134,11 +134,8 @@ static void page_policy(struct control *c, struct admin_answer *a)
 	page_text(out, "]}\n");
 }
 
-static void page_connections(struct control *c, struct admin_answer *a)
+static void page_gathered(struct admin_answer *a, char *text, size_t len)
 {
-	size_t len;
-	char *text = workers_connections(c->workers, &len, CONNECTIONS_WAIT_MS);
-
 	if (!text) {
 		a->status = 503;
 		page_text(&a->body, "the workers did not answer in time\n");
@@ -146,6 +143,20 @@ static void page_connections(struct control *c, struct admin_answer *a)
 	}
 	page_bytes(&a->body, text, len);
 	free(text);
+}
+
+static void page_connections(struct control *c, struct admin_answer *a)
+{
+	size_t len = 0;
+	char *text = workers_connections(c->workers, &len, CONNECTIONS_WAIT_MS);
+	page_gathered(a, text, len);
+}
+
+static void page_gateways(struct control *c, struct admin_answer *a)
+{
+	size_t len = 0;
+	char *text = workers_endpoints(c->workers, &len, CONNECTIONS_WAIT_MS);
+	page_gathered(a, text, len);
 }
 
 static void order_drain(struct control *c, struct admin_answer *a)
@@ -175,6 +186,7 @@ static const struct endpoint {
 	{ "/stats/prometheus", false, "the same for Prometheus", page_prometheus },
 	{ "/policy", false, "the policy in use, as JSON", page_policy },
 	{ "/connections", false, "live connections, one a line", page_connections },
+	{ "/gateways", false, "endpoints of gateways and services, one a line", page_gateways },
 	{ "/reload", true, "load the policy file again", order_reload },
 	{ "/quitquitquit", true, "finish what runs, then exit", order_drain },
 };

@@ -69,6 +69,11 @@ int workers_event_fd(const struct workers *w);            /* readable when a wor
  * up-bytes down-bytes age-ms". malloc'ed; NULL after timeout_ms, or without memory.
  */
 char *workers_connections(struct workers *w, size_t *len, uint32_t timeout_ms);
+/*
+ * The same of the endpoints of gateways and services, one line for each worker, endpoint and port:
+ * "WORKER OWNER/SUBSET ENDPOINT:PORT STATE active kept ejections ejected-ms fails wait-ms LAST".
+ */
+char *workers_endpoints(struct workers *w, size_t *len, uint32_t timeout_ms);
 /* Every worker's loop has turned within that time or is asleep in epoll_wait: for the watchdog. */
 bool workers_alive(const struct workers *w, uint32_t within_ms);
 void workers_resolver_stats(const struct workers *w, struct resolver_stats *sum);
