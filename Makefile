@@ -23,6 +23,8 @@
 ## V=1                     show commands
 
 VERSION     := 0.1.0
+# Certificates are never checked against an earlier date than this: that of the version, in seconds since 1970
+RELEASED    := 1795564800
 O           ?= out
 V           ?= 0
 PREFIX      ?= /usr/local
@@ -42,7 +44,7 @@ STATIC      := -static -no-pie -Wl,--gc-sections -Wl,-z,max-page-size=4096 -Wl,-
                -Wl,-z,noseparate-code -Wl,-z,norelro
 WARN_FLAGS  := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
                -Wwrite-strings -Wformat=2 -Wvla -Wimplicit-fallthrough -Wundef
-STD_FLAGS   := -std=c11 -D_GNU_SOURCE -DSLUICE_VERSION='"$(VERSION)"' -I. -I$(O) -include autoconf.h \
+STD_FLAGS   := -std=c11 -D_GNU_SOURCE -DSLUICE_VERSION='"$(VERSION)"' -DSLUICE_RELEASED=$(RELEASED) -I. -I$(O) -include autoconf.h \
                -ffile-prefix-map=$(CURDIR)=. -ffile-prefix-map=$(abspath $(O))=out
 
 include board/config.mk

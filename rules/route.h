@@ -51,6 +51,9 @@ struct route_query {
 	size_t alpn_len;
 	bool ech;                /* TLS: with encrypted_client_hello */
 	const struct policy_http *http; /* HTTP: the request; NULL: it meets no route's conditions */
+	/* What is seen was under TLS that the gateway's server ended; its SNI, canonical, or NULL. */
+	bool ended;
+	const char *sni;
 };
 
 enum route_verdict {
@@ -101,7 +104,8 @@ void route_find(const struct policy *p, const struct route_query *q, struct rout
  * The same for what was asked of a gateway (policy_own_gateway()), whose server has q->port: what
  * its hosts hold and one of its routes has goes on by that route. A name is what an HTTP server has
  * by Host and a TLS server by SNI, and nothing else is taken there; a server of a TCP kind sniffs
- * nothing, and the first route that is for its port has it all.
+ * nothing, and the first route that is for its port has it all. Where the server ended TLS, either is
+ * taken inside, and with the protocol tls, by the SNI, anything.
  */
 void route_find_gateway(const struct policy *p, uint32_t gateway, const struct route_query *q,
 			struct route *r);

@@ -19,15 +19,20 @@ static void take(struct route *r, int64_t route)
 }
 
 /* Whether a server of the protocol is asked for as it has to be. */
-static bool speaks(enum policy_protocol server, enum route_seen seen)
+static bool speaks(enum policy_protocol server, const struct route_query *q)
 {
-	return (seen == ROUTE_SEEN_HTTP && policy_protocol_is_http(server)) ||
-	       (seen == ROUTE_SEEN_TLS && policy_protocol_is_tls(server));
+	if (q->ended)
+		return q->seen != ROUTE_SEEN_OTHER || server == POLICY_PROTO_TLS;
+	return (q->seen == ROUTE_SEEN_HTTP && policy_protocol_is_http(server)) ||
+	       (q->seen == ROUTE_SEEN_TLS && policy_protocol_is_tls(server));
 }
 
 void route_find_gateway(const struct policy *p, uint32_t gateway, const struct route_query *q,
 			struct route *r)
 {
+	bool by_sni = q->ended && q->seen == ROUTE_SEEN_OTHER;
+	const char *name = by_sni ? q->sni : q->name;
+	size_t len = !by_sni ? q->name_len : name != NULL ? strlen(name) : 0;
 	struct policy_port server;
 
 	memset(r, 0, sizeof(*r));
@@ -37,12 +42,12 @@ void route_find_gateway(const struct policy *p, uint32_t gateway, const struct r
 		take(r, policy_find_port_route(p, gateway, q->port));
 	else if (q->seen == ROUTE_SEEN_NOTHING)
 		r->verdict = ROUTE_SNIFF;
-	else if (!speaks(server.protocol, q->seen))
+	else if (!speaks(server.protocol, q))
 		r->reason = ROUTE_WHY_NO_SERVER;
-	else if (q->name == NULL)
+	else if (name == NULL || len == 0)
 		r->reason = ROUTE_WHY_NO_NAME;
-	else if (!policy_gateway_accepts(p, gateway, q->name, q->name_len))
+	else if (!policy_gateway_accepts(p, gateway, name, len))
 		r->reason = ROUTE_WHY_NO_HOST;
 	else
-		take(r, policy_find_route(p, q->name, q->name_len, q->port, q->http));
+		take(r, policy_find_route(p, name, len, q->port, q->http));
 }

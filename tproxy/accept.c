@@ -8,6 +8,7 @@
 
 #include "tproxy/conn.h"
 #include "tproxy/log.h"
+#include "tproxy/server.h"
 #include "tproxy/upstream.h"
 
 #define ACCEPT_BATCH         64
@@ -108,10 +109,20 @@ static void begin(struct worker *w, struct conn *c, int family)
 		stub_tcp_begin(w, c);
 		return;
 	}
+	if (c->at_gateway)
+		server_begin(w, c);
+	else
+		conn_first(w, c);
+}
+
+void conn_first(struct worker *w, struct conn *c)
+{
 	struct route_query q = {
 		.src = c->src, .dst = c->dst, .port = c->dport, .seen = ROUTE_SEEN_NOTHING,
 	};
 	struct route r;
+
+	c->state = CONN_SNIFF;
 	conn_find_route(w, c, &q, &r);
 	if (r.verdict == ROUTE_SNIFF)
 		timer_set(&w->loop, &c->timer, w->config->sniff_ms);

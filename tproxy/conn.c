@@ -26,6 +26,8 @@
 #include "tproxy/dial.h"
 #include "tproxy/exchange.h"
 #include "tproxy/relay.h"
+#include "tproxy/secure.h"
+#include "tproxy/server.h"
 #include "tproxy/sniff.h"
 #include "tproxy/upstream.h"
 
@@ -49,6 +51,7 @@ void conn_close(struct worker *w, struct conn *c, bool reset)
 		up_close(w, c->up, reset);
 	flow_release(w, &c->flow[UPWARD]);
 	flow_release(w, &c->flow[DOWNWARD]);
+	secure_end(w, &c->tls, !reset);
 	conn_set_name(w, c, NULL, 0);
 	timer_unset(&c->timer);
 	if (reset)
@@ -387,6 +390,7 @@ static void linger_turn(struct worker *w, struct conn *c)
 static void turn(struct worker *w, struct conn *c)
 {
 	switch ((enum conn_state)c->state) {
+	case CONN_PROXY: case CONN_HANDSHAKE: server_turn(w, c); return;
 	case CONN_SNIFF: sniff_turn(w, c); return;
 	case CONN_RELAY: relay_turn(w, c); return;
 	case CONN_HTTP: exchange_turn(w, c); return;
@@ -460,6 +464,7 @@ static void sniff_timeout(struct worker *w, struct conn *c)
 void conn_timeout(struct worker *w, struct conn *c)
 {
 	switch ((enum conn_state)c->state) {
+	case CONN_PROXY: case CONN_HANDSHAKE: server_timeout(w, c); return;
 	case CONN_SNIFF: sniff_timeout(w, c); return;
 	case CONN_DIAL: dial_timeout(w, c); return;
 	case CONN_HTTP: exchange_timeout(w, c); return;
@@ -487,8 +492,11 @@ void conn_end(struct worker *w, struct conn *c)
 
 void conn_drain(struct worker *w, struct conn *c)
 {
-	/* Nothing was asked yet, or nothing is being asked: nobody loses an answer. */
-	if ((c->state == CONN_SNIFF && !c->flow[UPWARD].len) ||
+	/*
+	 * Nothing was asked yet, or nothing is being asked: nobody loses an answer. But a node that
+	 * connects to a gateway asks at once.
+	 */
+	if ((c->state == CONN_SNIFF && !c->flow[UPWARD].len && !c->at_gateway) ||
 	    (c->state == CONN_DNS && !c->questions && !c->flow[UPWARD].len) ||
 	    (c->state == CONN_HTTP && c->exchange == NONE))
 		conn_close(w, c, false);

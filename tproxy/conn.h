@@ -37,6 +37,9 @@ void conn_find_route(const struct worker *w, const struct conn *c, const struct 
  */
 bool conn_take_route(struct worker *w, struct conn *c, struct route *r);
 
+/* What comes first of the client's is awaited, or not even that. May end c. */
+void conn_first(struct worker *w, struct conn *c);
+
 /* accept.c calls these; each may end c. conn_tunnel() carries out a verdict. */
 void conn_tunnel(struct worker *w, struct conn *c, struct route *r, const char *name, size_t len);
 /* Refused before any upstream byte: the log says so, with the name asked for and why. Ends c. */

@@ -1,15 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /* Where a connection or request goes: the decision, and the destination of its route. */
+#include <string.h>
+
 #include "rules/gateway.h"
 #include "tproxy/conn.h"
 
 void conn_find_route(const struct worker *w, const struct conn *c, const struct route_query *q,
                      struct route *r)
 {
-	if (c->at_gateway)
-		route_find_gateway(conn_policy(w, c), (uint32_t)conn_gateway(w, c), q, r);
-	else
+	if (!c->at_gateway) {
 		route_find(conn_policy(w, c), q, r);
+		return;
+	}
+	struct route_query at = *q;
+	char sni[NAME_SIZE];
+	const char *said = c->tls ? tls_sni(c->tls) : "";
+	at.ended = c->tls != NULL;
+	at.sni = name_canon(sni, said, strlen(said)) > 0 ? sni : NULL;
+	route_find_gateway(conn_policy(w, c), (uint32_t)conn_gateway(w, c), &at, r);
 }
 
 static uint32_t draw(struct worker *w, const struct policy *p, const struct policy_route *route)
@@ -46,7 +54,9 @@ bool conn_take_route(struct worker *w, struct conn *c, struct route *r)
 	policy_destination(p, c->destination, &d);
 	if (!d.host)
 		return true;
-	int64_t service = policy_destination_service(p, &d, &c->src, &r->port);
+	/* A gateway's clients are nodes: whom a service is for these have judged. */
+	int64_t service = policy_destination_service(p, &d, c->at_gateway ? NULL : &c->src,
+	                                             &r->port);
 	if (service < 0) {
 		r->verdict = ROUTE_DENY;
 		r->reason = ROUTE_WHY_OTHER_CLIENT;

@@ -16,6 +16,7 @@
 #include "rules/gateway.h"
 #include "tproxy/clock.h"
 #include "tproxy/log.h"
+#include "tproxy/secure.h"
 
 #define DRAIN_GRACE_MS 2000 /* beyond the drain time, before workers that hang are left behind */
 
@@ -99,11 +100,15 @@ static bool use_policy(struct control *c, struct policy *next, char *text, size_
 		snprintf(text, size, "%s: %s", c->options.policy, why);
 		return false;
 	}
-	struct access_sink *sink = next_sink(c, next, text, size);
-	if (!sink)
+	struct secure_set *secure = secure_open(next, text, size);
+	struct access_sink *sink = secure ? next_sink(c, next, text, size) : NULL;
+	if (!sink) {
+		secure_close(secure);
 		return false;
-	if (workers_reload(c->workers, next, sink) < 0) {
+	}
+	if (workers_reload(c->workers, next, secure, sink) < 0) {
 		snprintf(text, size, "workers: %s", strerror(errno));
+		secure_close(secure);
 		if (sink != c->sink)
 			access_sink_close(sink);
 		return false;

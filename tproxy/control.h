@@ -22,6 +22,7 @@ struct control {
 	struct options options;
 	struct workers *workers;
 	struct policy *policy;      /* the one in use; belongs to the workers once there are any */
+	struct secure_set *secure;  /* its credentials; belong to the workers too */
 	struct access_sink *sink;   /* likewise */
 	struct admin *admin;        /* NULL: none */
 	struct notify notify;

@@ -11,6 +11,7 @@
 #include "tproxy/exchange.h"
 #include "tproxy/greet.h"
 #include "tproxy/relay.h"
+#include "tproxy/secure.h"
 #include "tproxy/upstream.h"
 
 #define ATTEMPT_DELAY_MS 250 /* RFC 8305 8: Connection Attempt Delay */
@@ -135,9 +136,14 @@ static bool reuse(struct worker *w, struct conn *c, struct dial *d)
 	if (!d->pooled)
 		return false;
 	for (uint8_t k = d->next; k < d->n; k++) {
-		if (!up_has_idle(w, &d->addrs[k], d->ports[k]) || !dial_candidate_allowed(w, c, d, k))
+		struct secure_peer peer;
+
+		secure_peer(w, c, d->from[k], &d->addrs[k], &peer);
+		struct up_key key = { d->addrs[k], d->ports[k], peer.config, peer.key };
+		if ((peer.config && peer.key == NONE) || !up_has_idle(w, &key) ||
+		    !dial_candidate_allowed(w, c, d, k))
 			continue;
-		connected(w, c, up_reuse(w, slab_index(&w->conns, c), &d->addrs[k], d->ports[k]));
+		connected(w, c, up_reuse(w, slab_index(&w->conns, c), &key));
 		return true;
 	}
 	return false;
@@ -223,7 +229,7 @@ void dial_start(struct worker *w, struct conn *c, const struct policy_port *port
 	struct dial *d = dial_of(w, c);
 	memset(d, 0, sizeof(*d));
 	d->ups[0] = d->ups[1] = NONE;
-	d->pooled = pooled && !greet_needed(w, c);
+	d->pooled = pooled && !greet_single(w, c);
 	d->target = c->service == NONE || !port || dial_to_gateway(w, c, &gateway) ? c->dport
 	            : port->target;
 	d->deadline_ms = w->loop.now_ms + w->config->connect_ms;

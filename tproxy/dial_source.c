@@ -42,6 +42,7 @@ static void add(struct dial *d, const struct addr *a, uint16_t port)
 	if (d->n == DIAL_MAX)
 		return;
 	d->addrs[d->n] = *a;
+	d->from[d->n] = d->used ? d->order[d->used - 1] : 0;
 	d->ports[d->n++] = port;
 }
 

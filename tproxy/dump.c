@@ -43,7 +43,8 @@ static void drop(struct dump *d)
 static const char *state_name(const struct conn *c)
 {
 	static const char *const names[] = {
-		[CONN_FREE] = "free", [CONN_SNIFF] = "sniff", [CONN_DIAL] = "dial",
+		[CONN_FREE] = "free", [CONN_SNIFF] = "sniff", [CONN_PROXY] = "proxy",
+		[CONN_HANDSHAKE] = "handshake", [CONN_DIAL] = "dial",
 		[CONN_RELAY] = "relay", [CONN_HTTP] = "http", [CONN_LINGER] = "linger",
 		[CONN_DNS] = "dns",
 	};

@@ -9,6 +9,7 @@
 #include "tproxy/conn.h"
 #include "tproxy/dial.h"
 #include "tproxy/exchange.h"
+#include "tproxy/secure.h"
 
 static enum policy_via via_of(const struct worker *w, const struct conn *c)
 {
@@ -21,9 +22,16 @@ static enum policy_via via_of(const struct worker *w, const struct conn *c)
 	return g.via;
 }
 
+bool greet_single(const struct worker *w, const struct conn *c)
+{
+	enum policy_via via = via_of(w, c);
+
+	return via == POLICY_VIA_CONNECT || via == POLICY_VIA_SOCKS5 || via == POLICY_VIA_PROXY_V2;
+}
+
 bool greet_needed(const struct worker *w, const struct conn *c)
 {
-	return via_of(w, c) != POLICY_VIA_PLAIN;
+	return greet_single(w, c) || secure_wanted(w, c);
 }
 
 /* The host that the client said or, where it said none, the one that its service is for. */
@@ -70,8 +78,45 @@ static int outcome(struct dial *d, enum hop_result r)
 	return r == HOP_DONE ? 1 : r == HOP_MORE ? 0 : -1;
 }
 
+/* The endpoint that u's address is one of. */
+static uint16_t endpoint_of(const struct dial *d, const struct up *u)
+{
+	for (uint8_t k = 0; k < d->n; k++)
+		if (d->ports[k] == u->port && addr_equal(&d->addrs[k], &u->addr))
+			return d->from[k];
+	return 0;
+}
+
+static int handshake(struct dial *d, struct up *u)
+{
+	switch (tls_handshake(u->tls)) {
+	case TLS_DONE: return 1;
+	case TLS_WANT_READ: case TLS_WANT_WRITE: return 0;
+	case TLS_FAILED: break;
+	}
+	d->why = tls_fault_code(tls_session_fault(u->tls));
+	return -1;
+}
+
+static int call(struct worker *w, struct conn *c, struct dial *d, struct up *u)
+{
+	struct secure_peer peer;
+
+	secure_peer(w, c, endpoint_of(d, u), &u->addr, &peer);
+	if (!peer.config || !secure_call(w, u, &peer)) {
+		d->why = "tls_overflow";
+		return -1;
+	}
+	u->config = peer.config;
+	u->peer = peer.key;
+	u->single = peer.key == NONE;
+	return handshake(d, u);
+}
+
 int greet_begin(struct worker *w, struct conn *c, struct dial *d, struct up *u)
 {
+	if (!greet_single(w, c))
+		return call(w, c, d, u);
 	struct hop_target t = target_of(w, c);
 	uint8_t out[HOP_OUT_MAX];
 	size_t n = 0;
@@ -84,6 +129,8 @@ int greet_begin(struct worker *w, struct conn *c, struct dial *d, struct up *u)
 /* Reads until nothing is left: an end of the stream right behind half an answer makes no event. */
 int greet_continue(struct worker *w, struct conn *c, struct dial *d, struct up *u)
 {
+	if (u->tls)
+		return handshake(d, u);
 	struct hop_target t = target_of(w, c);
 	enum hop_result r = HOP_MORE;
 	uint8_t out[HOP_OUT_MAX];

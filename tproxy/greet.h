@@ -7,6 +7,8 @@
 
 /* Whether something is, where c goes. Until it is over nothing of the client's may be sent. */
 bool greet_needed(const struct worker *w, const struct conn *c);
+/* Whether what is said is for this client or name alone, so that no kept connection may serve. */
+bool greet_single(const struct worker *w, const struct conn *c);
 /*
  * u is connected. 1: it is over, payload may flow; 0: until u is readable; -1: it failed, and
  * d->why says how.

@@ -8,6 +8,7 @@
 #include "autoconf.h"
 #include "tproxy/dns_heap.h"
 #include "tproxy/exchange.h"
+#include "tproxy/secure.h"
 #include "tproxy/worker_state.h"
 
 #define DNS_ENTRY      256 /* resolve.h */
@@ -50,6 +51,7 @@ int limit_print(const struct workers_config *c, const struct policy *p)
 		{ "names", c->max_conns, NAME_SIZE + 2 },
 		{ "clients", c->max_conns, sizeof(struct client) },
 		{ "HTTP exchanges", c->max_http, sizeof(struct exchange) },
+		{ "TLS sessions", c->max_tls, SECURE_SESSION },
 		{ "buffers", c->buffers, BUFFER_SIZE },
 		{ "small buffers", c->max_http, SMALL_SIZE },
 		{ "scratch", 2, SCRATCH_SIZE },

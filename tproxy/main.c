@@ -20,6 +20,7 @@
 #include "tproxy/limit.h"
 #include "tproxy/jail.h"
 #include "tproxy/log.h"
+#include "tproxy/secure.h"
 
 #define GO_ON     (-1) /* a step's result; else the exit status */
 #define PATH_SIZE 4096
@@ -165,6 +166,17 @@ static int read_mark(struct control *c)
 	return errno == EACCES ? EX_NOPERM : EX_CONFIG;
 }
 
+static int open_credentials(struct control *c)
+{
+	char text[256];
+
+	c->secure = secure_open(c->policy, text, sizeof(text));
+	if (c->secure)
+		return GO_ON;
+	log_error("TLS: %s", text);
+	return EX_CONFIG;
+}
+
 static int open_access_log(struct control *c)
 {
 	struct policy_meta m;
@@ -224,7 +236,7 @@ static int open_workers(struct control *c)
 
 	if (control_open(c) < 0)
 		return fail(EX_OSERR, "control", "signals");
-	c->workers = workers_open(&c->options.workers, c->policy, c->sink, &step);
+	c->workers = workers_open(&c->options.workers, c->policy, c->secure, c->sink, &step);
 	return c->workers ? GO_ON : fail(EX_OSERR, "workers", step);
 }
 
@@ -263,6 +275,8 @@ static int seal(struct control *c)
 	const char *log = access_sink_kind(c->sink), *step = "";
 	bool landlock;
 
+	if (!secure_directories(c->policy, &paths))
+		log_warn("TLS: files in too many directories: reloading will not find all of them");
 	if (log[0] == '/' && strncmp(log, "/dev/", 5) != 0)
 		paths.write[paths.n_write++] = directory(log, log_dir);
 	if (jail_seal(&paths, &landlock, &step) < 0)
@@ -290,7 +304,7 @@ static int start_workers(struct control *c)
 int main(int argc, char **argv)
 {
 	static int (*const steps[])(struct control *) = {
-		open_standard, open_policy, only_check, read_mark, raise_limits, open_access_log,
+		open_standard, open_policy, only_check, read_mark, raise_limits, open_credentials, open_access_log,
 		open_admin, open_notify, open_workers, drop_privilege, seal, start_workers,
 	};
 	/* The one state of the control thread; what the steps open ends with the process. */

@@ -73,6 +73,7 @@ static const struct tunable {
 	      "of them for one client address; 0: all in a pod, else half"),
 	ENTRY("buffers", buffers, 8, 65536, CONFIG_BUFFERS, "buffers per worker"),
 	ENTRY("pipes", pipes, 0, 4096, CONFIG_PIPES, "pipes per worker"),
+	ENTRY("max-tls", max_tls, 0, 1048576, CONFIG_MAX_TLS, "TLS sessions per worker"),
 	ENTRY("max-http", max_http, 16, 1048576, CONFIG_MAX_HTTP, "HTTP exchanges per worker"),
 	ENTRY("idle-max", idle_max, 0, 65536, CONFIG_UPSTREAM_IDLE,
 	      "unused upstream connections kept per worker"),

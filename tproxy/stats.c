@@ -67,6 +67,8 @@ static const struct stat_info infos[STAT_COUNT] = {
 		"Upstream connections that failed", false },
 	[STAT_UP_CX_TIMEOUT] = { "upstream_cx_connect_timeout_total",
 		"Upstream connections that took too long", false },
+	[STAT_TLS_TOTAL] = { "tls_sessions_total", "TLS sessions of our own, begun or taken", false },
+	[STAT_TLS_ACTIVE] = { "tls_sessions_active", "TLS sessions of our own", true },
 	[STAT_UP_REUSED] = { "upstream_cx_reused_total",
 		"HTTP requests sent over a connection that was kept", false },
 	[STAT_UP_IDLE] = { "upstream_cx_idle",

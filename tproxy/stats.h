@@ -48,6 +48,8 @@ enum stat_id { /* not "stat": that is a struct of the system's */
 	STAT_UP_CX_ACTIVE,      /* gauge */
 	STAT_UP_CX_FAILED,
 	STAT_UP_CX_TIMEOUT,
+	STAT_TLS_TOTAL,         /* sessions of TLS that we ended or began */
+	STAT_TLS_ACTIVE,        /* gauge */
 	STAT_UP_REUSED,         /* requests sent over a kept-alive connection */
 	STAT_UP_IDLE,           /* gauge: kept-alive connections waiting */
 	STAT_OUTLIERS,          /* endpoints ejected */

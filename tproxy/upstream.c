@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "tproxy/secure.h"
+
 void fd_reset(int fd)
 {
 	struct linger l = { .l_onoff = 1, .l_linger = 0 };
@@ -126,6 +128,9 @@ uint32_t up_open(struct worker *w, uint32_t conn, const struct addr *a, uint16_t
 	u->state = UP_CONNECTING;
 	u->io = 0;
 	u->reused = u->single = false;
+	u->tls = NULL;
+	u->config = NULL;
+	u->peer = NONE;
 	worker_count(w, STAT_UP_CX_TOTAL, 1);
 	worker_count(w, STAT_UP_CX_ACTIVE, 1);
 	return i;
@@ -148,6 +153,7 @@ void up_close(struct worker *w, uint32_t i, bool reset)
 	struct up *u = up_at(w, i);
 
 	timer_unset(&u->timer);
+	secure_end(w, &u->tls, !reset);
 	if (reset)
 		fd_reset(u->fd);
 	else
@@ -194,28 +200,29 @@ static void unchain(struct worker *w, struct up *u, uint32_t *at)
 	worker_count(w, STAT_UP_IDLE, -1);
 }
 
-/* The link that points at a kept connection to that address, or at the end of its chain. */
-static uint32_t *find_idle(struct worker *w, const struct addr *a, uint16_t port)
+/* The link that points at such a kept connection, or at the end of its chain. */
+static uint32_t *find_idle(struct worker *w, const struct up_key *k)
 {
-	uint32_t *at = idle_chain(w, a, port);
+	uint32_t *at = idle_chain(w, &k->addr, k->port);
 
 	while (*at != NONE) {
 		struct up *u = up_at(w, *at);
-		if (u->port == port && addr_equal(&u->addr, a))
+		if (u->port == k->port && u->config == k->config && u->peer == k->peer &&
+		    addr_equal(&u->addr, &k->addr))
 			break;
 		at = &u->link;
 	}
 	return at;
 }
 
-bool up_has_idle(struct worker *w, const struct addr *a, uint16_t port)
+bool up_has_idle(struct worker *w, const struct up_key *k)
 {
-	return *find_idle(w, a, port) != NONE;
+	return *find_idle(w, k) != NONE;
 }
 
-uint32_t up_reuse(struct worker *w, uint32_t conn, const struct addr *a, uint16_t port)
+uint32_t up_reuse(struct worker *w, uint32_t conn, const struct up_key *k)
 {
-	uint32_t *at = find_idle(w, a, port), i = *at;
+	uint32_t *at = find_idle(w, k), i = *at;
 
 	if (i == NONE)
 		return NONE;

@@ -25,10 +25,17 @@ void up_close(struct worker *w, uint32_t i, bool reset);
 
 /* Keeps a connection whose exchange is over for the next one; closes it when it can't be kept. */
 void up_keep(struct worker *w, uint32_t i);
-/* Whether one to that address is kept. */
-bool up_has_idle(struct worker *w, const struct addr *a, uint16_t port);
-/* A kept connection to that address, now attached to conn; or NONE. */
-uint32_t up_reuse(struct worker *w, uint32_t conn, const struct addr *a, uint16_t port);
+/* What a kept connection must be: address, port, and who is there (secure_peer()). */
+struct up_key {
+	struct addr addr;
+	uint16_t port;
+	const struct tls_config *config; /* NULL: in the clear */
+	uint32_t peer;                   /* NONE with config NULL */
+};
+/* Whether one is kept. */
+bool up_has_idle(struct worker *w, const struct up_key *k);
+/* A kept one, now attached to conn; or NONE. */
+uint32_t up_reuse(struct worker *w, uint32_t conn, const struct up_key *k);
 /* An idle connection became readable (it ended, or spoke out of turn) or timed out. */
 void up_expire(struct worker *w, struct up *u);
 void up_close_idle(struct worker *w); /* all of them */

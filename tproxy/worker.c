@@ -310,6 +310,7 @@ static void trim(struct worker *w)
 	slab_trim(&w->ups);
 	slab_trim(&w->dials);
 	slab_trim(&w->exchanges);
+	slab_trim(&w->sessions);
 	slab_trim(&w->buffers);
 	slab_trim(&w->smalls);
 	slab_trim(&w->names);

@@ -17,6 +17,8 @@
 #include "tproxy/resolve.h"
 #include "tproxy/stats.h"
 
+struct secure_set; /* secure.h */
+
 struct workers_config {
 	unsigned n;                /* threads */
 	uint16_t port;             /* our own port: connections to it are loops */
@@ -25,7 +27,7 @@ struct workers_config {
 	uint32_t uid;              /* whom we become */
 	struct listen_share share; /* workers_open() decides */
 	uint32_t mark;             /* SO_MARK of upstream and DNS sockets; 0: none */
-	uint32_t max_conns, buffers, pipes, idle_max, max_http, dns_entries; /* per worker */
+	uint32_t max_conns, buffers, pipes, idle_max, max_http, max_tls, dns_entries; /* per worker */
 	const char *state;         /* the directory where the holder of the rules listens */
 	uint32_t client_conns;     /* per worker and client address; 0: see worker_pool.c */
 	uint32_t min_rate;         /* bytes per second of an HTTP body; 0: any */
@@ -45,16 +47,18 @@ struct workers;
 
 /*
  * Opens everything that needs privilege or files: listeners, resolvers (/etc/resolv.conf), memory.
- * Takes the policy (a malloc'ed struct policy) over. NULL with errno and *step.
+ * Takes the policy (a malloc'ed struct policy) and its credentials over. NULL with errno and *step.
  */
 struct workers *workers_open(const struct workers_config *c, struct policy *p,
-                             struct access_sink *sink, const char **step);
+                             struct secure_set *secure, struct access_sink *sink,
+                             const char **step);
 int workers_start(struct workers *w);                     /* starts the threads; 0 or -1 */
 /*
  * Every worker uses p (and sink) for what is decided from now on; older policies are closed when
- * their last connection ends. Takes both over. 0, or -1 with errno: no memory, nothing is taken.
+ * their last connection ends. Takes all three over. 0, or -1 with errno: no memory, nothing is taken.
  */
-int workers_reload(struct workers *w, struct policy *p, struct access_sink *sink);
+int workers_reload(struct workers *w, struct policy *p, struct secure_set *secure,
+                   struct access_sink *sink);
 /* Stops accepting; what runs may finish until deadline_ms from now, then ends. Returns at once. */
 void workers_drain(struct workers *w, uint32_t deadline_ms);
 bool workers_done(const struct workers *w);               /* after drain: all workers have ended */

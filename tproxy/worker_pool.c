@@ -18,6 +18,7 @@
 #include "tproxy/exchange.h"
 #include "tproxy/listen.h"
 #include "tproxy/log.h"
+#include "tproxy/secure.h"
 
 #define STACK_SIZE      (256 * 1024)
 #define DISCARD         "100::1" /* RFC 6666: what is asked there is never answered */
@@ -45,6 +46,7 @@ void shared_policy_drop(struct shared_policy *p)
 {
 	if (atomic_fetch_sub(&p->refs, 1) != 1)
 		return;
+	secure_close(p->secure);
 	policy_close(p->policy);
 	free(p->policy);
 	free(p->keys);
@@ -56,8 +58,8 @@ void shared_policy_drop(struct shared_policy *p)
  * A policy with one reference; sink is taken from like when it is the same. NULL: no memory,
  * nothing is taken over.
  */
-static struct shared_policy *share(struct policy *policy, struct access_sink *sink,
-                                   struct shared_policy *like)
+static struct shared_policy *share(struct policy *policy, struct secure_set *secure,
+                                   struct access_sink *sink, struct shared_policy *like)
 {
 	struct shared_policy *p = calloc(1, sizeof(*p));
 	struct policy_capture capture;
@@ -87,6 +89,7 @@ static struct shared_policy *share(struct policy *policy, struct access_sink *si
 	p->policy = policy;
 	p->health = p->keys ? (uint8_t *)(p->keys + n) : NULL;
 	balance_keys(policy, p->keys);
+	p->secure = secure;
 	policy_meta(policy, &p->meta);
 	policy_capture(policy, &capture);
 	p->gateway = policy_own_gateway(policy);
@@ -120,7 +123,8 @@ static int open_tables(struct worker *w, const struct workers_config *c)
 	    slab_init(&w->exchanges, sizeof(struct exchange), c->max_http) < 0 ||
 	    slab_init(&w->buffers, BUFFER_SIZE, c->buffers) < 0 ||
 	    slab_init(&w->smalls, SMALL_SIZE, c->max_http) < 0 ||
-	    slab_init(&w->names, NAME_SIZE + 2, c->max_conns) < 0)
+	    slab_init(&w->names, NAME_SIZE + 2, c->max_conns) < 0 ||
+	    (tls_session_size() > 0 && slab_init(&w->sessions, SECURE_SESSION, c->max_tls) < 0))
 		return -1;
 	uint32_t share = client_share(c, w->policies[0].shared->policy);
 	if (client_init(&w->clients, c->max_conns, share) < 0)
@@ -275,7 +279,8 @@ static int open_worker(struct workers *all, unsigned number, const char **step)
 }
 
 struct workers *workers_open(const struct workers_config *c, struct policy *p,
-                             struct access_sink *sink, const char **step)
+                             struct secure_set *secure, struct access_sink *sink,
+                             const char **step)
 {
 	struct workers *all = calloc(1, sizeof(*all));
 
@@ -286,7 +291,7 @@ struct workers *workers_open(const struct workers_config *c, struct policy *p,
 	all->config.share = listen_share(c->n, c->uid, p);
 	all->w = calloc(c->n, sizeof(*all->w));
 	all->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	all->current = share(p, sink, NULL);
+	all->current = share(p, secure, sink, NULL);
 	if (!all->w || all->event_fd < 0 || !all->current) {
 		if (all->event_fd >= 0)
 			close(all->event_fd);
@@ -339,9 +344,10 @@ void workers_signal(struct workers *all)
 	(void)!write(all->event_fd, &one, sizeof(one));
 }
 
-int workers_reload(struct workers *all, struct policy *p, struct access_sink *sink)
+int workers_reload(struct workers *all, struct policy *p, struct secure_set *secure,
+                   struct access_sink *sink)
 {
-	struct shared_policy *next = share(p, sink, all->current);
+	struct shared_policy *next = share(p, secure, sink, all->current);
 	if (!next)
 		return -1;
 	atomic_fetch_add(&next->refs, all->config.n);
@@ -393,6 +399,7 @@ static void check_empty(const struct worker *w)
 		{ "small buffers", w->smalls.used },
 		{ "clients", w->clients.entries.used },
 		{ "names", w->names.used },
+		{ "TLS sessions", w->sessions.used },
 		{ "DNS questions", w->stub.queries.used },
 		{ "pipes", (uint32_t)(w->n_pipes - w->n_pipe_free) },
 		{ "idle connections", w->n_idle },
@@ -407,6 +414,7 @@ static void close_worker(struct worker *w)
 {
 	struct slab *slabs[] = {
 		&w->conns, &w->ups, &w->dials, &w->exchanges, &w->buffers, &w->smalls, &w->names,
+		&w->sessions,
 	};
 
 	check_empty(w);

@@ -57,6 +57,8 @@ struct flow {
 
 enum conn_state {
 	CONN_FREE = 0,
+	CONN_PROXY,    /* at a gateway: the PROXY header is awaited */
+	CONN_HANDSHAKE,/* at a gateway: TLS that we end */
 	CONN_SNIFF,    /* the first bytes are awaited */
 	CONN_DIAL,     /* a tunnel's upstream is resolved and connected; conn.dial */
 	CONN_RELAY,    /* bytes both ways */
@@ -115,6 +117,8 @@ struct up {
 	uint8_t state, io;
 	bool reused;         /* came from the idle pool */
 	bool single;         /* made for one client or name: never kept for another */
+	uint32_t peer;       /* with tls: secure_peer.key; else NONE */
+	const struct tls_config *config; /* with tls: whose */
 };
 
 /* An attempt to reach a service: candidate addresses, at most two connections racing (RFC 8305). */
@@ -125,6 +129,7 @@ struct dial {
 	uint8_t n, next;         /* candidates; the next to try */
 	uint8_t n_order, used;   /* endpoints drawn; of them already turned into candidates */
 	uint16_t order[DIAL_MAX];/* endpoints of the service, first drawn by weight */
+	uint16_t from[DIAL_MAX]; /* the endpoint (from 0) that a candidate is of */
 	bool asked;              /* the name itself was looked up */
 	bool waiting;            /* for the resolver */
 	bool refused;            /* an address rule refused a candidate */
@@ -149,6 +154,7 @@ struct shared_policy {
 	int64_t gateway;          /* policy_own_gateway() */
 	uint64_t *keys;           /* balance_keys(), and behind them health: NULL: no endpoints */
 	uint8_t *health;          /* enum target_health of each endpoint; the first worker writes */
+	struct secure_set *secure;
 	bool dns_capture;
 	atomic_uint refs;
 };
@@ -177,7 +183,7 @@ struct worker {
 	unsigned n_listeners;               /* the first two: for what is captured */
 	int spare_fd;                       /* lent out to refuse with when no descriptor is left */
 	int64_t resume_ms;                  /* nothing is accepted before; 0: accepting */
-	struct slab conns, ups, dials, exchanges, buffers, smalls, names;
+	struct slab conns, ups, dials, exchanges, buffers, smalls, names, sessions;
 	struct client_table clients;
 	struct pipe_pair *pipes;
 	uint16_t *pipe_free;                /* indices of open pipes that nobody holds */
