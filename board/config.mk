@@ -22,6 +22,10 @@ $(O)/autoconf.h: $(O)/.config Kconfig
 	$(call kconfig,genconfig --header-path $@ Kconfig)
 	$(Q)touch $@
 
+# Which library TLS is by. Before there is a configuration, what Kconfig will say.
+TLS         := $(or $(filter none bearssl mbedtls,$(shell sed -n 's/^CONFIG_TLS_\(.*\)=y$$/\L\1/p' \
+               $(O)/.config 2>/dev/null)),bearssl)
+
 %_defconfig: board/%/defconfig | $(O)/
 	$(call say,CONFIG,$*)
 	$(call kconfig,defconfig --kconfig Kconfig $<)

@@ -115,8 +115,12 @@ $(eval $(call inih-rule,host,$(HOSTCC),-O2 -g))
 $(eval $(call bearssl-rule,target,$(CC),$(SIZE_FLAGS),$(call cc-prog,ar)))
 $(eval $(call bearssl-rule,host,$(HOSTCC),-O2 -g,ar))
 
-DEPS_TARGET_LIBS := $(addprefix $(DEPS_TARGET)/lib/,libcares.a libllhttp.a libmnl.a libnftnl.a)
-DEPS_HOST_LIBS   := $(addprefix $(DEPS_HOST)/lib/,libinih.a libcares.a libllhttp.a libmnl.a libnftnl.a)
+# The device gets the TLS library that was chosen, tests both.
+TLS_LIB          := $(filter-out none,$(TLS:mbedtls=mbed))
+DEPS_TARGET_LIBS := $(addprefix $(DEPS_TARGET)/lib/,libcares.a libllhttp.a libmnl.a libnftnl.a \
+                    $(TLS_LIB:%=lib%.a))
+DEPS_HOST_LIBS   := $(addprefix $(DEPS_HOST)/lib/,libinih.a libcares.a libllhttp.a libmnl.a libnftnl.a \
+                    libbearssl.a)
 DEPS_RECEIPTS    := $(sort $(foreach d,$(DEPS),$(foreach a,$(call dep-arches,$(d)),$(call dep-receipt,$(d),$(a)))))
 
 # What is linked into which program (PROGRAM_LIBS) and where it came from.

@@ -72,7 +72,10 @@ enum tls_status { TLS_FAILED = 0, TLS_WANT_READ, TLS_WANT_WRITE, TLS_DONE };
 enum tls_status tls_handshake(struct tls_session *s);
 
 enum { TLS_AGAIN = 0, TLS_CLOSED = -1, TLS_BROKEN = -2 };
-/* Bytes read, TLS_AGAIN, TLS_CLOSED (close_notify came), or TLS_BROKEN: an end without one is. */
+/*
+ * Bytes read, TLS_AGAIN, TLS_CLOSED (close_notify came; writing may go on), or TLS_BROKEN: an end
+ * without close_notify is a failure.
+ */
 long tls_read(struct tls_session *s, void *to, size_t room);
 /* Bytes accepted, which may wait for tls_flush(); TLS_AGAIN: until writable; TLS_BROKEN. */
 long tls_write(struct tls_session *s, const void *from, size_t len);
