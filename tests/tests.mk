@@ -17,7 +17,8 @@ REPLAYS     := $(FUZZ_SRC:tests/fuzz/fuzz_%.c=$(O)/tests/replay/%)
 FUZZERS     := $(FUZZ_SRC:tests/fuzz/%.c=$(O)/fuzz/%)
 DIFF_SRC    := $(wildcard tests/differential/*.c)
 DIFF_TESTS  := $(DIFF_SRC:%.c=$(O)/%)
-TEST_LIBS   := -L$(DEPS_HOST)/lib -linih -lcares -lllhttp -lnftnl -lmnl -lpthread
+TLS_TESTS   := $(O)/tests/tls/bearssl
+TEST_LIBS   := -L$(DEPS_HOST)/lib -linih -lcares -lllhttp -lnftnl -lmnl -lbearssl -lpthread
 
 # $(1) program, $(2) side, $(3) sources, $(4) more flags and libraries
 define test-program
@@ -34,14 +35,17 @@ $(foreach t,$(FUZZ_SRC),$(eval $(call test-program,$(t:tests/fuzz/%.c=$(O)/fuzz/
 	$(t) $(call linked-with,$(t)),-fsanitize=fuzzer)))
 $(foreach t,$(DIFF_SRC),$(eval $(call test-program,$(t:%.c=$(O)/%),sanitize,\
 	$(t) $(call linked-with,$(t)),$(call libraries-of,$(t)))))
+# One driver, linked with each library that tls.h can be by.
+$(foreach t,$(TLS_TESTS),$(eval $(call test-program,$(t),sanitize,\
+	tests/tls/peer.c $(TLS_SHARED) $(call tls-backend,$(notdir $(t))))))
 
 sanitize: $(SANITIZED)
-tests: $(UNIT_TESTS) $(REPLAYS) $(DIFF_TESTS)
+tests: $(UNIT_TESTS) $(REPLAYS) $(DIFF_TESTS) $(TLS_TESTS)
 
 # A suite for each unit test and each fuzz target's seeds; the others are one runner each.
 UNIT_SUITES  = $(foreach t,$(UNIT_TESTS),'unit/$(notdir $(t)): CMOCKA_MESSAGE_OUTPUT=TAP $(t)') \
                $(foreach t,$(REPLAYS),'replay/$(notdir $(t)): $(t) tests/fuzz/seeds/$(notdir $(t))')
-RUNNERS     := $(patsubst tests/%/run,%,$(wildcard $(patsubst %,tests/%/run,docs build rules init tproxy differential e2e \
+RUNNERS     := $(patsubst tests/%/run,%,$(wildcard $(patsubst %,tests/%/run,docs build rules init tproxy differential tls e2e \
                resource leak gateways plant)))
 run-suites   = tests/run --log $(O)/tests/log
 runner       = '$(1): tests/$(1)/run $($(1)-arguments)'
@@ -57,6 +61,7 @@ check-all: all sanitize tests
 check-unit: tests
 	$(Q)$(run-suites) $(UNIT_SUITES)
 check-differential: $(DIFF_TESTS)
+check-tls: $(TLS_TESTS)
 $(addprefix check-,$(RUNNERS)): check-%: all sanitize
 	$(Q)$(run-suites) $(call runner,$*)
 

@@ -120,6 +120,19 @@ bool tls_session_check(struct tls_session *s)
 	return s->fault == TLS_FAULT_OK;
 }
 
+static int in_move(struct tls_session *s);
+
+/* Who refuses us says why and closes, perhaps while we write: what it said can still be read. */
+static int out_fail(struct tls_session *s)
+{
+	int error = errno;
+
+	while (!s->established && in_move(s) == MOVED_ALL)
+		;
+	errno = error;
+	return session_fail(s, TLS_FAULT_IO);
+}
+
 static int out_move(struct tls_session *s)
 {
 	unsigned char *at;
@@ -130,7 +143,7 @@ static int out_move(struct tls_session *s)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return errno == EAGAIN ? MOVED_BLOCKED : session_fail(s, TLS_FAULT_IO);
+			return errno == EAGAIN ? MOVED_BLOCKED : out_fail(s);
 		br_ssl_engine_sendrec_ack(&s->br.engine, (size_t)n);
 	}
 	return tls_session_check(s) ? MOVED_ALL : MOVED_FAILED;
@@ -168,8 +181,8 @@ static int watch_length(const br_sslrec_in_class *const *in, size_t len)
 
 /*
  * The engine answers a close_notify with its own and takes no more to send, so that the rest of a
- * response would be lost; here the peer's end is one direction's. Any handshake message now asks for
- * another handshake.
+ * response would be lost; here the peer's end is one direction's. Any handshake message now asks
+ * for another handshake.
  */
 static unsigned char *watch_decrypt(const br_sslrec_in_class **in, int type, unsigned version,
                                     void *payload, size_t *len)

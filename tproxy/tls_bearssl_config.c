@@ -139,8 +139,8 @@ static enum tls_fault key_check(struct tls_config *c)
 }
 
 /* How many certificates there are, and room for an array of them. */
-static enum tls_fault array_take(struct tls_config *c, struct tls_bytes file, size_t size, void *array,
-                                 unsigned *nth)
+static enum tls_fault array_take(struct tls_config *c, struct tls_bytes file, size_t size,
+                                 void *array, unsigned *nth)
 {
 	enum tls_fault fault = tls_file_each(file, TLS_PEM_CERTIFICATE, nth, nothing_take, NULL);
 	void *at = fault == TLS_FAULT_OK ? tls_take(&c->common, *nth * size) : NULL;

@@ -50,13 +50,27 @@ static void append(const br_x509_class **x509, const unsigned char *bytes, size_
 	s->minimal.vtable->append(&s->minimal.vtable, bytes, len);
 }
 
+/* Whose issuer is in the bundle and who is not trusted has a signature of somebody else's. */
+static void issuer_find(struct tls_session *s)
+{
+	const struct tls_config *c = s->config;
+	struct tls_bytes issuer = s->chain.issuer;
+
+	for (size_t i = 0; s->chain.untrusted == TLS_FAULT_MISSING_ISSUER && i < c->n_anchors; i++)
+		if (c->anchors[i].dn.len == issuer.len &&
+		    memcmp(c->anchors[i].dn.data, issuer.at, issuer.len) == 0)
+			s->chain.untrusted = TLS_FAULT_BAD_SIGNATURE;
+}
+
 static void end_cert(const br_x509_class **x509)
 {
 	struct tls_session *s = session_of(x509);
 
-	if (s->fault == TLS_FAULT_OK)
+	if (s->fault == TLS_FAULT_OK) {
 		tls_chain_add(&s->chain, (struct tls_bytes){ s->out, s->cert_len },
 		              tls_session_sha256);
+		issuer_find(s);
+	}
 	s->minimal.vtable->end_cert(&s->minimal.vtable);
 }
 

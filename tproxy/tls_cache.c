@@ -39,8 +39,8 @@ size_t tls_cache_find(struct tls_cache *c, const uint8_t key[TLS_KEY_SIZE], int6
 	return len;
 }
 
-void tls_cache_keep(struct tls_cache *c, const uint8_t key[TLS_KEY_SIZE], int64_t now, int64_t until,
-                    const void *session, size_t len)
+void tls_cache_keep(struct tls_cache *c, const uint8_t key[TLS_KEY_SIZE], int64_t now,
+                    int64_t until, const void *session, size_t len)
 {
 	if (c->n_sets == 0 || len == 0 || len > TLS_KEPT_MAX)
 		return;

@@ -63,7 +63,7 @@ static enum tls_fault leaf_fault(const struct tls_chain *chain, const struct tls
 void tls_chain_add(struct tls_chain *chain, struct tls_bytes der,
                    void (*sha256)(uint8_t out[TLS_PIN_SIZE], struct tls_bytes in))
 {
-	struct tls_der_cert cert;
+	struct tls_der_cert cert = { 0 };
 	bool leaf = chain->n++ == 0;
 	enum tls_fault fault = TLS_FAULT_OK;
 
@@ -81,6 +81,7 @@ void tls_chain_add(struct tls_chain *chain, struct tls_bytes der,
 		chain->untrusted = !tls_der_self_issued(&cert) ? TLS_FAULT_MISSING_ISSUER :
 		                   leaf                        ? TLS_FAULT_SELF_SIGNED :
 		                                                 TLS_FAULT_UNKNOWN_CA;
+	chain->issuer = cert.issuer;
 	if (fault == TLS_FAULT_OK && leaf) {
 		tls_der_peer(&cert, chain->peer);
 		fault = leaf_fault(chain, &cert, sha256);

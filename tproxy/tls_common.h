@@ -46,7 +46,8 @@ struct tls_common {
 
 /*
  * Zeroed memory for a config of config_size bytes whose first member is a struct tls_common, with
- * `more` bytes that tls_take() hands out; settings are copied but for credentials. NULL: see problem.
+ * `more` bytes that tls_take() hands out; settings are copied but for credentials. NULL: see
+ * problem.
  */
 void *tls_common_open(const struct tls_settings *set, size_t config_size, size_t more,
                       struct tls_problem *problem);
@@ -67,8 +68,8 @@ enum tls_fault tls_file_each(struct tls_bytes file, enum tls_pem_kind kind, unsi
 size_t tls_cache_find(struct tls_cache *c, const uint8_t key[TLS_KEY_SIZE], int64_t now,
                       void *session, size_t room);
 /* until: when the peer's certificate ends. More than TLS_KEPT_MAX bytes are not kept. */
-void tls_cache_keep(struct tls_cache *c, const uint8_t key[TLS_KEY_SIZE], int64_t now, int64_t until,
-                    const void *session, size_t len);
+void tls_cache_keep(struct tls_cache *c, const uint8_t key[TLS_KEY_SIZE], int64_t now,
+                    int64_t until, const void *session, size_t len);
 
 /* What is known of a peer's chain while it comes. */
 struct tls_chain {
@@ -76,6 +77,7 @@ struct tls_chain {
 	const char *name;        /* the session's */
 	int64_t now, not_after;  /* not_after: the earliest */
 	unsigned n;
+	struct tls_bytes issuer; /* of the last one, in what was given to tls_chain_add() */
 	enum tls_fault fault;    /* the first thing wrong with it besides trust */
 	enum tls_fault untrusted; /* why it is not trusted, if it is not */
 	char peer[TLS_PEER_SIZE];

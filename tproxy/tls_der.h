@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the libraries do not tell of a certificate (RFC 5280 4.1), read from its DER. Pure functions. */
+/* What the libraries do not tell of a certificate, from its DER (RFC 5280 4.1). Pure functions. */
 #ifndef SLUICE_TPROXY_TLS_DER_H
 #define SLUICE_TPROXY_TLS_DER_H
 
@@ -31,7 +31,7 @@ bool tls_der_purpose(const struct tls_der_cert *cert, bool server);
 size_t tls_der_address(const char *name, uint8_t address[16]);
 /*
  * Whether one of its alternative names is that one: an address, a URI (with "://"), or a DNS name,
- * where the certificate's first label may be "*" (RFC 6125 6.4.3). The common name is not looked at.
+ * where the certificate's first label may be "*" (RFC 6125 6.4.3). A common name is never one.
  */
 bool tls_der_names(const struct tls_der_cert *cert, const char *name);
 /* Its first URI, else its first DNS name; "" without one or where it does not fit or print. */

@@ -13,8 +13,8 @@ enum tls_pem_kind {
 };
 
 /*
- * Takes the next object off rest and decodes it to `to`, which has room for rest's bytes. > 0: bytes
- * of DER; 0: there is no more; -1: damaged. Text between objects is passed over.
+ * Takes the next object off rest and decodes it to `to`, which has room for rest's bytes. > 0:
+ * bytes of DER; 0: there is no more; -1: damaged. Text between objects is passed over.
  */
 long tls_pem_next(struct tls_bytes *rest, enum tls_pem_kind *kind, uint8_t *to);
 
