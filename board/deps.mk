@@ -103,6 +103,20 @@ $(O)/deps/$(1)/lib/libbearssl.a: $(call dep-receipt,bearssl) $(O)/.compiler
 	$$(Q)cp $(O)/deps/src/bearssl-$(1)/build/libbearssl.a $$@
 endef
 
+# All of it with our own configuration, in a library of another name than the distribution's, whose
+# headers nobody else gets to see. $(1) target or host, $(2) compiler, $(3) flags, $(4) ar
+define mbed-rule
+$(O)/deps/$(1)/lib/libmbed.a: $(call dep-receipt,mbed) $(O)/.compiler tproxy/tls_mbedtls_config.h
+	$$(call say,BUILD,$(1) mbedtls)
+	$$(Q)board/unpack $$< $(O)/deps/src/mbed-$(1) 'CVE-*'
+	$$(Q)cp tproxy/tls_mbedtls_config.h $(O)/deps/src/mbed-$(1)/include/mbedtls/mbedtls_config.h
+	$$(Q)mkdir -p $(O)/deps/src/mbed-$(1)/objects $(O)/deps/$(1)/mbed $$(@D) && rm -f $$@
+	$$(Q)cd $(O)/deps/src/mbed-$(1)/objects && $(2) $(3) -w -ffile-prefix-map=$$(abspath $(O))=out \
+		-I../include -c ../library/*.c
+	$$(Q)cp -R $(O)/deps/src/mbed-$(1)/include/. $(O)/deps/$(1)/mbed/
+	$$(Q)$(4) crD $$@ $(O)/deps/src/mbed-$(1)/objects/*.o
+endef
+
 # The architectures that library $(1) is downloaded for.
 dep-arches   = $(if $(filter any,$(word 2,$($(1)))),$(sort $(HOST_ARCH) $(TARGET_ARCH)),source)
 $(foreach d,$(DEPS),$(foreach a,$(call dep-arches,$(d)),$(eval $(call receipt-rule,$(d),$(a)))))
@@ -114,13 +128,15 @@ $(eval $(call cares-rule,host,$(HOSTCC),-O2 -g))
 $(eval $(call inih-rule,host,$(HOSTCC),-O2 -g))
 $(eval $(call bearssl-rule,target,$(CC),$(SIZE_FLAGS),$(call cc-prog,ar)))
 $(eval $(call bearssl-rule,host,$(HOSTCC),-O2 -g,ar))
+$(eval $(call mbed-rule,target,$(CC),$(SIZE_FLAGS),$(call cc-prog,ar)))
+$(eval $(call mbed-rule,host,$(HOSTCC),-O2 -g,ar))
 
 # The device gets the TLS library that was chosen, tests both.
 TLS_LIB          := $(filter-out none,$(TLS:mbedtls=mbed))
 DEPS_TARGET_LIBS := $(addprefix $(DEPS_TARGET)/lib/,libcares.a libllhttp.a libmnl.a libnftnl.a \
                     $(TLS_LIB:%=lib%.a))
 DEPS_HOST_LIBS   := $(addprefix $(DEPS_HOST)/lib/,libinih.a libcares.a libllhttp.a libmnl.a libnftnl.a \
-                    libbearssl.a)
+                    libbearssl.a libmbed.a)
 DEPS_RECEIPTS    := $(sort $(foreach d,$(DEPS),$(foreach a,$(call dep-arches,$(d)),$(call dep-receipt,$(d),$(a)))))
 
 # What is linked into which program (PROGRAM_LIBS) and where it came from.

@@ -9,6 +9,8 @@ cc_sanitize  = $(CLANG) $(STD_FLAGS) $(WARN_FLAGS) -O1 -g $(SAN_FLAGS) $(HOSTINC
 cc_fuzz      = $(CLANG) $(STD_FLAGS) $(WARN_FLAGS) -O1 -g -fsanitize=fuzzer-no-link $(SAN_FLAGS) $(HOSTINC)
 TARGETINC   := -isystem $(UAPI) -isystem $(DEPS_TARGET)/include
 HOSTINC     := -isystem $(DEPS_HOST)/include $(INIH_FLAGS)
+$(O)/obj/target/tproxy/tls_mbedtls%: TARGETINC += -isystem $(DEPS_TARGET)/mbed
+$(foreach s,host sanitize fuzz,$(O)/obj/$(s)/tproxy/tls_mbedtls%): HOSTINC += -isystem $(DEPS_HOST)/mbed
 
 # $(1) side, $(2) word for the log, $(3) what must be there first
 define object-rule

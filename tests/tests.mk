@@ -17,8 +17,8 @@ REPLAYS     := $(FUZZ_SRC:tests/fuzz/fuzz_%.c=$(O)/tests/replay/%)
 FUZZERS     := $(FUZZ_SRC:tests/fuzz/%.c=$(O)/fuzz/%)
 DIFF_SRC    := $(wildcard tests/differential/*.c)
 DIFF_TESTS  := $(DIFF_SRC:%.c=$(O)/%)
-TLS_TESTS   := $(O)/tests/tls/bearssl
-TEST_LIBS   := -L$(DEPS_HOST)/lib -linih -lcares -lllhttp -lnftnl -lmnl -lbearssl -lpthread
+TLS_TESTS   := $(addprefix $(O)/tests/tls/,bearssl mbedtls)
+TEST_LIBS   := -L$(DEPS_HOST)/lib -linih -lcares -lllhttp -lnftnl -lmnl -lbearssl -lmbed -lpthread
 
 # $(1) program, $(2) side, $(3) sources, $(4) more flags and libraries
 define test-program

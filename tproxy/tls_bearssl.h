@@ -17,6 +17,11 @@ struct tls_config {
 	br_skey_decoder_context key;
 };
 
+struct tls_kept_session {
+	br_ssl_session_parameters session;
+	char peer[TLS_PEER_SIZE];
+};
+
 /* A record of 16 KiB, as peers send them; what is sent goes out in records of 8 KiB. */
 #define TLS_IN_SIZE  (16384 + 325)
 #define TLS_OUT_SIZE (8192 + 85)

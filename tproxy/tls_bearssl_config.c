@@ -185,7 +185,8 @@ struct tls_config *tls_config_open(const struct tls_settings *set, struct tls_pr
 		*problem = (struct tls_problem){ TLS_FAULT_NO_TLS, "min-version", 0 };
 		return NULL;
 	}
-	struct tls_config *c = tls_common_open(set, sizeof(*c), more, problem);
+	struct tls_config *c = tls_common_open(set, sizeof(*c), more,
+	                                       sizeof(struct tls_kept_session), problem);
 	if (c && !credentials_read(c, set, problem)) {
 		tls_common_free(&c->common);
 		return NULL;

@@ -6,17 +6,11 @@
 
 #include "tproxy/tls_bearssl.h"
 
-struct kept {
-	br_ssl_session_parameters session;
-	char peer[TLS_PEER_SIZE];
-};
-_Static_assert(sizeof(struct kept) <= TLS_KEPT_MAX, "a session has to fit");
-
 /* A session under that key becomes the engine's. */
 static bool kept_find(struct tls_session *s, const uint8_t key[TLS_KEY_SIZE],
                       br_ssl_session_parameters *session)
 {
-	struct kept k;
+	struct tls_kept_session k;
 	bool found = tls_cache_find(&s->config->common.cache, key, s->chain.now, &k, sizeof(k)) ==
 	             sizeof(k);
 
@@ -31,7 +25,7 @@ static bool kept_find(struct tls_session *s, const uint8_t key[TLS_KEY_SIZE],
 void tls_session_keep(struct tls_session *s, const uint8_t key[TLS_KEY_SIZE],
                       const br_ssl_session_parameters *session)
 {
-	struct kept k = { .session = *session };
+	struct tls_kept_session k = { .session = *session };
 
 	memcpy(k.peer, s->chain.peer, sizeof(k.peer));
 	tls_cache_keep(&s->config->common.cache, key, s->chain.now, s->chain.not_after, &k, sizeof(k));

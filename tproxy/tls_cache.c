@@ -6,20 +6,42 @@
 
 #define WAYS 4
 
-static struct tls_kept *set_of(const struct tls_cache *c, const uint8_t key[TLS_KEY_SIZE])
+static struct tls_kept *kept_at(const struct tls_cache *c, size_t i)
+{
+	size_t size = (sizeof(struct tls_kept) + c->room + 15) & ~(size_t)15;
+
+	return (struct tls_kept *)(c->kept + i * size);
+}
+
+/* The first of the key's set. */
+static size_t set_of(const struct tls_cache *c, const uint8_t key[TLS_KEY_SIZE])
 {
 	uint32_t hash;
 
 	memcpy(&hash, key, sizeof(hash));
-	return &c->kept[hash % c->n_sets * WAYS];
+	return hash % c->n_sets * WAYS;
 }
 
-static struct tls_kept *kept_find(struct tls_kept *set, const uint8_t key[TLS_KEY_SIZE])
+static struct tls_kept *kept_find(const struct tls_cache *c, const uint8_t key[TLS_KEY_SIZE])
 {
-	for (struct tls_kept *k = set; k < set + WAYS; k++)
-		if (k->len > 0 && memcmp(k->key, key, TLS_KEY_SIZE) == 0)
-			return k;
+	size_t set = set_of(c, key);
+
+	for (size_t i = set; i < set + WAYS; i++)
+		if (kept_at(c, i)->len > 0 && memcmp(kept_at(c, i)->key, key, TLS_KEY_SIZE) == 0)
+			return kept_at(c, i);
 	return NULL;
+}
+
+/* The one that makes room. */
+static struct tls_kept *kept_oldest(const struct tls_cache *c, const uint8_t key[TLS_KEY_SIZE])
+{
+	size_t set = set_of(c, key);
+	struct tls_kept *oldest = kept_at(c, set);
+
+	for (size_t i = set + 1; i < set + WAYS && oldest->len > 0; i++)
+		if (kept_at(c, i)->len == 0 || kept_at(c, i)->since < oldest->since)
+			oldest = kept_at(c, i);
+	return oldest;
 }
 
 size_t tls_cache_find(struct tls_cache *c, const uint8_t key[TLS_KEY_SIZE], int64_t now,
@@ -30,7 +52,7 @@ size_t tls_cache_find(struct tls_cache *c, const uint8_t key[TLS_KEY_SIZE], int6
 	if (c->n_sets == 0)
 		return 0;
 	pthread_mutex_lock(&c->lock);
-	struct tls_kept *k = kept_find(set_of(c, key), key);
+	const struct tls_kept *k = kept_find(c, key);
 	if (k && k->len <= room && now >= k->since && now < k->until) {
 		len = k->len;
 		memcpy(session, k->session, len);
@@ -42,16 +64,12 @@ size_t tls_cache_find(struct tls_cache *c, const uint8_t key[TLS_KEY_SIZE], int6
 void tls_cache_keep(struct tls_cache *c, const uint8_t key[TLS_KEY_SIZE], int64_t now,
                     int64_t until, const void *session, size_t len)
 {
-	if (c->n_sets == 0 || len == 0 || len > TLS_KEPT_MAX)
+	if (c->n_sets == 0 || len == 0 || len > c->room)
 		return;
 	pthread_mutex_lock(&c->lock);
-	struct tls_kept *set = set_of(c, key), *k = kept_find(set, key);
-	if (!k) {
-		k = set;
-		for (struct tls_kept *other = set + 1; other < set + WAYS; other++)
-			if (k->len > 0 && (other->len == 0 || other->since < k->since))
-				k = other;
-	}
+	struct tls_kept *k = kept_find(c, key);
+	if (!k)
+		k = kept_oldest(c, key);
 	memcpy(k->key, key, TLS_KEY_SIZE);
 	k->since = now;
 	k->until = until < now + TLS_RESUME_S ? until : now + TLS_RESUME_S;

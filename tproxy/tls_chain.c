@@ -77,8 +77,10 @@ void tls_chain_add(struct tls_chain *chain, struct tls_bytes der,
 		fault = TLS_FAULT_BAD_CERTIFICATE;
 	else
 		fault = cert_fault(chain, &cert);
-	if (fault == TLS_FAULT_OK || fault == TLS_FAULT_EXPIRED || fault == TLS_FAULT_NOT_YET_VALID)
-		chain->untrusted = !tls_der_self_issued(&cert) ? TLS_FAULT_MISSING_ISSUER :
+	/* An issuer that may not be one explains more than what comes after it. */
+	if (cert.key.len > 0 && chain->untrusted != TLS_FAULT_NOT_CA)
+		chain->untrusted = !leaf && !cert.ca           ? TLS_FAULT_NOT_CA :
+		                   !tls_der_self_issued(&cert) ? TLS_FAULT_MISSING_ISSUER :
 		                   leaf                        ? TLS_FAULT_SELF_SIGNED :
 		                                                 TLS_FAULT_UNKNOWN_CA;
 	chain->issuer = cert.issuer;

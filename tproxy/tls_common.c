@@ -78,10 +78,11 @@ static bool settings_fit(const struct tls_settings *set, struct tls_problem *pro
 	       names_fit(set->alpn, set->n_alpn, "alpn", problem);
 }
 
-void *tls_common_open(const struct tls_settings *set, size_t config_size, size_t more,
+void *tls_common_open(const struct tls_settings *set, size_t config_size, size_t more, size_t kept,
                       struct tls_problem *problem)
 {
-	size_t cache = cache_sets(set) * WAYS * sizeof(struct tls_kept), sni = set->sni != NULL;
+	size_t sni = set->sni != NULL;
+	size_t cache = cache_sets(set) * WAYS * aligned(sizeof(struct tls_kept) + kept);
 
 	if (!settings_fit(set, problem))
 		return NULL;
@@ -102,7 +103,7 @@ void *tls_common_open(const struct tls_settings *set, size_t config_size, size_t
 		                  .n_alt_names = set->n_alt_names,
 		                  .n_pins = set->n_pins,
 		                  .n_alpn = set->n_alpn,
-		                  .cache = { .n_sets = cache_sets(set) },
+		                  .cache = { .n_sets = cache_sets(set), .room = kept },
 		                  .free = (uint8_t *)c + aligned(config_size),
 		                  .size = size,
 		                  .left = size - aligned(config_size) };

@@ -13,19 +13,18 @@
 #include "tproxy/tls_pem.h"
 
 #define TLS_KEY_SIZE 32
-#define TLS_KEPT_MAX 400 /* bytes of a session that is kept */
 
 /* Sessions for resumption, in sets of four, the least recently kept of which makes room. */
 struct tls_kept {
 	uint8_t key[TLS_KEY_SIZE];
 	int64_t since, until;
 	uint16_t len; /* 0: free */
-	uint8_t session[TLS_KEPT_MAX];
+	uint8_t session[];
 };
 struct tls_cache {
 	pthread_mutex_t lock;
-	struct tls_kept *kept;
-	size_t n_sets;
+	uint8_t *kept;
+	size_t n_sets, room; /* room: for a session */
 };
 
 /* The first member of each backend's struct tls_config. All but refs and cache is constant. */
@@ -46,10 +45,10 @@ struct tls_common {
 
 /*
  * Zeroed memory for a config of config_size bytes whose first member is a struct tls_common, with
- * `more` bytes that tls_take() hands out; settings are copied but for credentials. NULL: see
- * problem.
+ * `more` bytes that tls_take() hands out and a cache for sessions of at most kept bytes; settings
+ * are copied but for credentials. NULL: see problem.
  */
-void *tls_common_open(const struct tls_settings *set, size_t config_size, size_t more,
+void *tls_common_open(const struct tls_settings *set, size_t config_size, size_t more, size_t kept,
                       struct tls_problem *problem);
 /* One reference less; true: it was the last, and what is the backend's has to go. */
 bool tls_common_last(struct tls_common *c);
@@ -67,7 +66,7 @@ enum tls_fault tls_file_each(struct tls_bytes file, enum tls_pem_kind kind, unsi
 /* Copies a session out. Its length, or 0: there is none, or it is not of now. */
 size_t tls_cache_find(struct tls_cache *c, const uint8_t key[TLS_KEY_SIZE], int64_t now,
                       void *session, size_t room);
-/* until: when the peer's certificate ends. More than TLS_KEPT_MAX bytes are not kept. */
+/* until: when the peer's certificate ends. What there is no room for is not kept. */
 void tls_cache_keep(struct tls_cache *c, const uint8_t key[TLS_KEY_SIZE], int64_t now,
                     int64_t until, const void *session, size_t len);
 

@@ -110,8 +110,9 @@ static bool time_take(struct tls_bytes *rest, int64_t *seconds)
 
 static bool extension_read(struct tls_der_cert *cert, struct tls_bytes ext)
 {
-	static const uint8_t alt_name[] = { 0x55, 0x1d, 0x11 }, key_purpose[] = { 0x55, 0x1d, 0x25 };
-	struct tls_bytes oid, value;
+	static const uint8_t alt_name[] = { 0x55, 0x1d, 0x11 }, key_purpose[] = { 0x55, 0x1d, 0x25 },
+	                     constraints[] = { 0x55, 0x1d, 0x13 };
+	struct tls_bytes oid, value, ca;
 
 	if (!tls_der_take(&ext, OID, &oid, NULL))
 		return false;
@@ -126,6 +127,9 @@ static bool extension_read(struct tls_der_cert *cert, struct tls_bytes ext)
 		return cert->purposes.at == NULL &&
 		       tls_der_take(&value, SEQUENCE, &cert->purposes, NULL) && value.len == 0;
 	}
+	if (same(oid, constraints, sizeof(constraints)) &&
+	    tls_der_take(&value, SEQUENCE, &ca, NULL) && tls_der_take(&ca, BOOLEAN, &value, NULL))
+		cert->ca = same(value, "\xff", 1);
 	return true;
 }
 

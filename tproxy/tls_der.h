@@ -20,6 +20,7 @@ struct tls_der_cert {
 	struct tls_bytes alt_names;            /* GeneralName elements; none: len 0 */
 	struct tls_bytes purposes;             /* extended key usage, OBJECT IDENTIFIER elements */
 	bool any_purpose;                      /* has no such extension */
+	bool ca;
 	int64_t not_before, not_after;         /* seconds since 1970 */
 };
 /* False: damaged. */

@@ -127,7 +127,7 @@ def stunnel(stage, port, client, more):
 def openssl_client(stage, port, *more, stdin="hello\n", name="a.test"):
     """s_client's result after sending that."""
     return stage.space.run(["openssl", "s_client", "-connect", f"{ADDRESS}:{port}", "-servername", name, "-CAfile",
-                            stage.vault.ca, "-verify_return_error", "-cipher", WEAK, *more], stdin=stdin)
+                            stage.vault.ca, "-verify_return_error", "-ign_eof", "-cipher", WEAK, *more], stdin=stdin)
 
 
 def gnutls_client(stage, port, *more, stdin="hello\n", name="a.test"):
