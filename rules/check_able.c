@@ -36,9 +36,6 @@ static const struct undone traffic[] = {
 	UNDONE(policy_traffic, outliers, "outlier detection (consecutive-5xx-errors and the like)", false),
 	UNDONE(policy_traffic, health, "health-check", POLICY_HEALTH_NONE),
 };
-static const struct undone service[] = {
-	UNDONE(model_service, tls_mode, "tls", MODEL_TLS_NONE),
-};
 static const struct undone rule[] = {
 	UNDONE(model_rule, paths.n, "path", 0),
 	UNDONE(model_rule, methods.n, "method", 0),
@@ -58,15 +55,6 @@ static const struct undone rule[] = {
 	UNDONE(model_rule, rewrite_authority, "rewrite-authority", 0),
 	UNDONE(model_rule, redirect.code, "redirect", 0),
 	UNDONE(model_rule, status, "direct-response", 0),
-};
-static const struct undone gateway[] = {
-	UNDONE(model_gateway, proxy_from.n, "proxy-protocol-from", 0),
-};
-static const enum policy_via undone_via[] = {
-	POLICY_VIA_TLS, POLICY_VIA_MUTUAL,
-};
-static const enum policy_server_tls undone_servers[] = {
-	POLICY_SERVER_SIMPLE, POLICY_SERVER_MUTUAL, POLICY_SERVER_AUTO_PASSTHROUGH,
 };
 
 static void refuse(struct source *s, struct model_at at, const char *section, const char *name,
@@ -90,17 +78,10 @@ static void refuse(struct source *s, struct model_at at, const char *section, co
 static void check_undone_gateway(struct source *s, const struct model_gateway *g)
 {
 	REFUSE(s, g->at, "gateway", g->name, &g->traffic, traffic);
-	REFUSE(s, g->at, "gateway", g->name, g, gateway);
-	for (size_t i = 0; i < sizeof(undone_via) / sizeof(undone_via[0]); i++)
-		if (g->via == undone_via[i] && strcmp(g->name, s->model.node) != 0)
-			diag_error(&s->diag, g->at, "gateway %s: via = %s: " NOT_YET, g->name,
-				   policy_via_name(g->via));
 	for (size_t i = 0; i < g->servers.n; i++)
-		for (size_t k = 0; k < sizeof(undone_servers) / sizeof(undone_servers[0]); k++)
-			if (g->servers.v[i].tls == undone_servers[k])
-				diag_error(&s->diag, g->servers.v[i].at,
-					   "gateway %s: servers: %s: " NOT_YET, g->name,
-					   policy_server_tls_name(undone_servers[k]));
+		if (g->servers.v[i].tls == POLICY_SERVER_AUTO_PASSTHROUGH)
+			diag_error(&s->diag, g->servers.v[i].at,
+				   "gateway %s: servers: auto-passthrough: " NOT_YET, g->name);
 }
 
 void check_able(struct source *s)
@@ -111,7 +92,6 @@ void check_able(struct source *s)
 		const struct model_service *v = &m->services.v[i];
 
 		REFUSE(s, v->at, "service", v->name, &v->traffic, traffic);
-		REFUSE(s, v->at, "service", v->name, v, service);
 		check_ports(s, "service", v->name, &v->ports);
 	}
 	for (size_t i = 0; i < m->gateways.n; i++) {
