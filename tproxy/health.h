@@ -15,7 +15,7 @@
 
 struct worker;
 
-#define HEALTH_CHECKS 256 /* endpoints of a policy; those beyond count as healthy */
+#define HEALTH_CHECKS 128 /* endpoints of a policy; those beyond count as healthy */
 #define HEALTH_PROBES 8   /* under way at one time */
 #define HEALTH_WAITER (UINT64_C(1) << 61) /* marks waiters at the resolver */
 

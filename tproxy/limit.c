@@ -48,6 +48,7 @@ int limit_print(const struct workers_config *c, const struct policy *p)
 		{ "upstream connections", (uint64_t)c->max_conns + c->idle_max + SPARE_UPS,
 		  sizeof(struct up) },
 		{ "being reached", c->max_conns, sizeof(struct dial) },
+		{ "endpoints' state", BALANCE_TARGETS, sizeof(struct target) },
 		{ "names", c->max_conns, NAME_SIZE + 2 },
 		{ "clients", c->max_conns, sizeof(struct client) },
 		{ "HTTP exchanges", c->max_http, sizeof(struct exchange) },
@@ -66,6 +67,9 @@ int limit_print(const struct workers_config *c, const struct policy *p)
 	};
 	const struct row process[] = {
 		{ "policies", GENERATIONS + 1, p->len },
+		{ "endpoints", (GENERATIONS + 1) * (uint64_t)p->n[FORMAT_ENDPOINTS],
+		  sizeof(uint64_t) + sizeof(uint8_t) },
+		{ "health checks", 2, sizeof(struct health) },
 		{ "list of connections", (uint64_t)c->max_conns * c->n, CONNECTION_LINE },
 		{ "program", 1, PROCESS_FIXED },
 	};

@@ -122,6 +122,7 @@ static void switch_policy(struct worker *w, struct shared_policy *p)
 		access_log_switch(w->log, p->sink->sink, p->meta.log_format);
 	}
 	learn_policy(w);
+	health_policy(w);
 	if (p->dns_capture && w->stub.udp[0] < 0 && !w->number && !w->draining)
 		log_warn("dns = capture: port 53 was not to be had at the start: no DNS over UDP "
 		         "is answered before the next one");
@@ -206,6 +207,9 @@ static void dispatch(struct worker *w, const struct epoll_event *e)
 		learn_ready(w);
 		stub_learned(w);
 		return;
+	case EVENT_HEALTH:
+		health_ready(w, loop_index(e->data.u64), loop_generation(e->data.u64), e->events);
+		return;
 	case EVENT_STUB: stub_udp_ready(w, loop_index(e->data.u64)); return;
 	case EVENT_RESOLVER: default: return; /* run once per turn */
 	}
@@ -217,6 +221,8 @@ static void fire(void *ctx, struct timer *t)
 
 	if (t == &w->learn.timer)
 		learn_timeout(w);
+	else if (t == &w->health.timer)
+		health_timeout(w);
 	else if (t == &w->stub.timer)
 		stub_learned(w);
 	else if (slab_owns(&w->conns, t))
@@ -235,6 +241,10 @@ void worker_resolved(void *ctx, uint64_t waiter, const struct resolve_answer *a)
 	}
 	if (waiter & LEARN_WAITER) {
 		learn_resolved(w, waiter, a);
+		return;
+	}
+	if (waiter & HEALTH_WAITER) {
+		health_resolved(w, waiter, a);
 		return;
 	}
 	struct conn *c = conn_at(w, (uint32_t)waiter);
@@ -374,6 +384,7 @@ void *worker_run(void *arg)
 		run_again(w);
 	up_close_idle(w);
 	learn_end(w);
+	health_end(w);
 	access_flush(w->log);
 	/* From here on the control thread finds out for itself that nothing is left. */
 	pthread_mutex_lock(&w->mail_lock);

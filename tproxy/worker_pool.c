@@ -49,7 +49,6 @@ void shared_policy_drop(struct shared_policy *p)
 	secure_close(p->secure);
 	policy_close(p->policy);
 	free(p->policy);
-	free(p->keys);
 	shared_sink_drop(p->sink);
 	free(p);
 }
@@ -61,24 +60,19 @@ void shared_policy_drop(struct shared_policy *p)
 static struct shared_policy *share(struct policy *policy, struct secure_set *secure,
                                    struct access_sink *sink, struct shared_policy *like)
 {
-	struct shared_policy *p = calloc(1, sizeof(*p));
-	struct policy_capture capture;
 	size_t n = policy->n[FORMAT_ENDPOINTS];
+	struct shared_policy *p =
+		calloc(1, sizeof(*p) + n * (sizeof(*p->keys) + sizeof(*p->health)));
+	struct policy_capture capture;
 
 	if (!p)
 		return NULL;
-	p->keys = n ? calloc(n, sizeof(*p->keys) + sizeof(*p->health)) : NULL;
-	if (n && !p->keys) {
-		free(p);
-		return NULL;
-	}
 	if (like && like->sink->sink == sink) {
 		p->sink = like->sink;
 		atomic_fetch_add(&p->sink->refs, 1);
 	} else {
 		p->sink = calloc(1, sizeof(*p->sink));
 		if (!p->sink) {
-			free(p->keys);
 			free(p);
 			return NULL;
 		}
@@ -87,7 +81,8 @@ static struct shared_policy *share(struct policy *policy, struct secure_set *sec
 		atomic_init(&p->sink->refs, 1);
 	}
 	p->policy = policy;
-	p->health = p->keys ? (uint8_t *)(p->keys + n) : NULL;
+	p->keys = (uint64_t *)(p + 1);
+	p->health = (uint8_t *)(p->keys + n);
 	balance_keys(policy, p->keys);
 	p->secure = secure;
 	policy_meta(policy, &p->meta);
@@ -247,9 +242,8 @@ static int open_worker(struct workers *all, unsigned number, const char **step)
 		return -1;
 	w->random |= 1;
 	*step = "memory for connections";
-	if (open_tables(w, c) < 0)
-		return -1;
-	if (balance_init(&w->balance, c->n, w->random, &w->stats) < 0)
+	if (open_tables(w, c) < 0 ||
+	    balance_init(&w->balance, c->n, w->random, &w->stats) < 0)
 		return -1;
 	*step = "epoll";
 	if (loop_init(&w->loop) < 0)
@@ -275,6 +269,7 @@ static int open_worker(struct workers *all, unsigned number, const char **step)
 	if (open_resolver(w, c, all->current->policy) < 0)
 		return -1;
 	learn_policy(w);
+	health_policy(w);
 	return 0;
 }
 
