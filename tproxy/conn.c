@@ -130,7 +130,7 @@ static bool relay_over(enum flow_result r, struct conn *c, int way)
 /* Who has closed for good looks like one who has only said all; neither is waited for so long. */
 static uint32_t idle_time(struct worker *w, const struct conn *c)
 {
-	uint32_t half = w->config->half_closed_ms, idle = w->config->idle_ms;
+	uint32_t half = w->config->half_closed_ms, idle = up_at(w, c->up)->idle_ms;
 	bool shut = (c->flow[UPWARD].flags | c->flow[DOWNWARD].flags) & FLOW_SHUT;
 
 	return shut && half < idle ? half : idle;

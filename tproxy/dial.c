@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include "rules/gateway.h"
@@ -15,6 +16,9 @@
 #include "tproxy/upstream.h"
 
 #define ATTEMPT_DELAY_MS 250 /* RFC 8305 8: Connection Attempt Delay */
+#define KEEPIDLE_MAX     32767 /* seconds, as Linux has it */
+
+enum { NO_CONNECTION = -1, NO_ANSWER = 0 }; /* besides statuses */
 
 static struct dial *dial_of(struct worker *w, const struct conn *c)
 {
@@ -59,16 +63,54 @@ static const char *errno_reason(int e)
 	}
 }
 
+/* What came of it, or a status, for who chooses next time. */
+static void count(struct worker *w, const struct conn *c, const uint16_t target[2], int what)
+{
+	struct policy_traffic traffic, *t = dial_traffic(w, c, &traffic) ? &traffic : NULL;
+
+	for (int i = 0; i < 2; i++)
+		if (what > 0)
+			balance_answered(&w->balance, target[i], t, what, w->loop.now_ms);
+		else
+			balance_failed(&w->balance, target[i], t, what == NO_CONNECTION,
+			               w->loop.now_ms);
+}
+
+static void count_reached(struct worker *w, const struct up *u)
+{
+	for (int i = 0; i < 2; i++)
+		balance_connected(&w->balance, u->target[i], w->loop.now_ms);
+}
+
+void dial_report(struct worker *w, const struct conn *c, int status)
+{
+	if (c->up != NONE)
+		count(w, c, up_at(w, c->up)->target, status ? status : NO_ANSWER);
+}
+
+bool dial_is_worn(struct worker *w, const struct conn *c)
+{
+	uint32_t n = ++up_at(w, c->up)->requests;
+	struct policy_traffic t;
+
+	return dial_traffic(w, c, &t) && t.max_requests && n >= t.max_requests;
+}
+
 static void connected(struct worker *w, struct conn *c, uint32_t i)
 {
 	struct dial *d = dial_of(w, c);
+	struct up *u = up_at(w, i);
 
 	for (int k = 0; k < 2; k++)
 		if (d->ups[k] == i)
 			d->ups[k] = NONE;
 	dial_cancel(w, c);
-	up_turn(w, up_at(w, i), UP_ACTIVE);
+	if (u->state != UP_ACTIVE)
+		count_reached(w, u);
+	up_turn(w, u, UP_ACTIVE);
 	c->up = i;
+	if (c->state == CONN_DIAL)
+		dial_report(w, c, 200);
 	conn_connected(w, c);
 }
 
@@ -96,6 +138,25 @@ static int send_early(struct worker *w, struct conn *c, struct up *u)
 	return sent;
 }
 
+/* What the policy says of a connection for as long as it lives. */
+static void condition(struct worker *w, const struct conn *c, struct up *u)
+{
+	struct policy_traffic t;
+	int on = 1, idle;
+
+	if (!dial_traffic(w, c, &t))
+		return;
+	if (t.idle_timeout != POLICY_IDLE_TIMEOUT)
+		u->idle_ms = t.idle_timeout;
+	if (!t.keepalive_s)
+		return;
+	/* Where it can't be had, the idle time ends the connection. */
+	idle = t.keepalive_s < KEEPIDLE_MAX ? (int)t.keepalive_s : KEEPIDLE_MAX;
+	(void)setsockopt(u->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	(void)setsockopt(u->fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+	(void)setsockopt(u->fd, IPPROTO_TCP, TCP_KEEPINTVL, &idle, sizeof(idle));
+}
+
 /* One candidate. 1: connected (c may be gone); 0: under way; -1: failed. */
 static int attempt(struct worker *w, struct conn *c, struct dial *d, uint8_t at)
 {
@@ -107,12 +168,17 @@ static int attempt(struct worker *w, struct conn *c, struct dial *d, uint8_t at)
 		d->last_errno = errno;
 		d->fail = errno == ENOBUFS || errno == EMFILE || errno == ENFILE ? FLAG_UO
 		          : FLAG_UF;
+		if (d->fail == FLAG_UF)
+			count(w, c, d->targets[at], NO_CONNECTION);
 		return -1;
 	}
+	up_count(w, i, d->targets[at][0], d->targets[at][1]);
+	condition(w, c, up_at(w, i));
 	int sent = send_early(w, c, up_at(w, i));
 	if (sent < 0) {
 		d->last_errno = errno;
 		d->fail = FLAG_UF;
+		count(w, c, d->targets[at], NO_CONNECTION);
 		up_close(w, i, true);
 		worker_count(w, STAT_UP_CX_FAILED, 1);
 		return -1;
@@ -170,7 +236,8 @@ static void give_up(struct worker *w, struct conn *c, struct dial *d)
 	else if (d->fail == FLAG_DF)
 		fail(w, c, FLAG_DF, "dns_resolution_failure");
 	else if (d->fail == FLAG_UO)
-		fail(w, c, FLAG_UO, d->last_errno ? errno_reason(d->last_errno) : "dns_overflow");
+		fail(w, c, FLAG_UO, d->last_errno ? errno_reason(d->last_errno)
+		                    : d->why ? d->why : "dns_overflow");
 	else if (!d->dialled)
 		fail(w, c, FLAG_UH, "no_healthy_upstream");
 	else if (d->why)
@@ -217,6 +284,15 @@ static void proceed(struct worker *w, struct conn *c, const struct policy_port *
 	}
 }
 
+/* The policy's, or where it has the default, ours. */
+static uint32_t connect_time(const struct worker *w, const struct conn *c)
+{
+	struct policy_traffic t;
+
+	return dial_traffic(w, c, &t) && t.connect_timeout != POLICY_CONNECT_TIMEOUT
+	       ? t.connect_timeout : w->config->connect_ms;
+}
+
 void dial_start(struct worker *w, struct conn *c, const struct policy_port *port, const char *name,
                 size_t len, bool pooled)
 {
@@ -230,10 +306,10 @@ void dial_start(struct worker *w, struct conn *c, const struct policy_port *port
 	memset(d, 0, sizeof(*d));
 	d->ups[0] = d->ups[1] = NONE;
 	d->pooled = pooled && !greet_single(w, c);
-	d->target = c->service == NONE || !port || dial_to_gateway(w, c, &gateway) ? c->dport
-	            : port->target;
-	d->deadline_ms = w->loop.now_ms + w->config->connect_ms;
-	dial_draw(w, c, d);
+	d->port = c->service == NONE || !port || dial_to_gateway(w, c, &gateway) ? c->dport
+	          : port->target;
+	d->deadline_ms = w->loop.now_ms + connect_time(w, c);
+	dial_begin(w, c, d);
 	proceed(w, c, port, name, len);
 }
 
@@ -278,6 +354,12 @@ static void greeted(struct worker *w, struct conn *c, struct dial *d, uint32_t i
 	d->ups[0] = NONE;
 	d->fail = FLAG_UF;
 	worker_count(w, STAT_UP_CX_FAILED, 1);
+	/* Who answers is there, whatever the answer. */
+	struct up *u = up_at(w, i);
+	int status = hop_status(&d->hop);
+	if (status)
+		count_reached(w, u);
+	count(w, c, u->target, status ? status : NO_CONNECTION);
 	up_close(w, i, true);
 	proceed(w, c, NULL, NULL, 0);
 }
@@ -325,6 +407,7 @@ void dial_ready(struct worker *w, struct conn *c, struct up *u, uint32_t events)
 	d->last_errno = error;
 	d->fail = FLAG_UF;
 	worker_count(w, STAT_UP_CX_FAILED, 1);
+	count(w, c, u->target, NO_CONNECTION);
 	d->ups[d->ups[0] == i ? 0 : 1] = NONE;
 	up_close(w, i, true);
 	/* A failure does not wait for the delay. */
@@ -346,6 +429,9 @@ void dial_timeout(struct worker *w, struct conn *c)
 			d->fail = FLAG_UF;
 		if (d->greeting)
 			d->why = "gateway_timeout";
+		for (int i = 0; i < 2; i++)
+			if (d->ups[i] != NONE)
+				count(w, c, up_at(w, d->ups[i])->target, NO_CONNECTION);
 		give_up(w, c, d);
 		return;
 	}

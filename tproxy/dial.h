@@ -10,6 +10,7 @@
 #define SLUICE_TPROXY_DIAL_H
 
 #include "rules/gateway.h"
+#include "rules/traffic.h"
 #include "tproxy/worker_state.h"
 
 /* The address rules: what is checked is what is dialled, or told to a client that asks for it. */
@@ -25,6 +26,12 @@ void dial_resolved(struct worker *w, struct conn *c, const struct resolve_answer
 /* u is UP_CONNECTING. */
 void dial_ready(struct worker *w, struct conn *c, struct up *u, uint32_t events);
 void dial_timeout(struct worker *w, struct conn *c);
+/* What the policy says of connections to where it goes. False: it says nothing of it. */
+bool dial_traffic(const struct worker *w, const struct conn *c, struct policy_traffic *t);
+/* What came back on c->up, if there is one: a status, or 0: nothing, or not in time. */
+void dial_report(struct worker *w, const struct conn *c, int status);
+/* c->up has carried one more request. Whether it is to carry no other. */
+bool dial_is_worn(struct worker *w, const struct conn *c);
 void dial_cancel(struct worker *w, struct conn *c); /* gives everything back, calls nothing */
 
 /* Between dial.c and dial_source.c. */
@@ -33,8 +40,7 @@ void dial_cancel(struct worker *w, struct conn *c); /* gives everything back, ca
 bool dial_to_gateway(const struct worker *w, const struct conn *c, struct policy_destination *d);
 /* Asked of each address at the moment it would be used. */
 bool dial_candidate_allowed(struct worker *w, const struct conn *c, struct dial *d, uint8_t at);
-/* The first endpoint is drawn by weight, the others follow in their order. */
-void dial_draw(struct worker *w, struct conn *c, struct dial *d);
+void dial_begin(const struct worker *w, const struct conn *c, struct dial *d);
 /*
  * Turns the next source of addresses into candidates. 1: there may be some; 0: waits for the
  * resolver; -1: no source is left.

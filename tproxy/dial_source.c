@@ -37,12 +37,27 @@ static bool private_allowed(struct worker *w, const struct conn *c)
 	       w->policies[c->policy].shared->meta.enforcement == POLICY_AUDIT;
 }
 
-static void add(struct dial *d, const struct addr *a, uint16_t port)
+bool dial_traffic(const struct worker *w, const struct conn *c, struct policy_traffic *t)
+{
+	struct policy_destination gateway;
+
+	if (dial_to_gateway(w, c, &gateway))
+		policy_gateway_traffic(conn_policy(w, c), gateway.gateway, t);
+	else if (c->service != NONE)
+		policy_service_traffic(conn_policy(w, c), c->service, t);
+	else
+		return false;
+	return true;
+}
+
+static void add(struct dial *d, const struct addr *a, uint16_t port, uint16_t target)
 {
 	if (d->n == DIAL_MAX)
 		return;
 	d->addrs[d->n] = *a;
 	d->from[d->n] = d->used ? d->order[d->used - 1] : 0;
+	d->targets[d->n][0] = d->endpoint;
+	d->targets[d->n][1] = target;
 	d->ports[d->n++] = port;
 }
 
@@ -79,57 +94,86 @@ static bool in_turn(const struct worker *w, const struct conn *c)
 	return s.resolution == POLICY_DNS_ROUND_ROBIN;
 }
 
-void dial_draw(struct worker *w, struct conn *c, struct dial *d)
+static uint32_t pick(struct worker *w, const struct conn *c, struct dial *d, struct balance_set *s,
+                     uint16_t *target)
 {
-	const struct policy *p = conn_policy(w, c);
-	struct policy_run run = endpoints(w, c);
-	struct policy_endpoint e;
-	uint64_t total = 0;
+	struct balance_choice choice;
+	struct policy_traffic t;
 
-	for (uint32_t i = 0; i < run.n; i++) {
-		policy_endpoint(p, run.first + i, &e);
-		total += e.weight;
+	s->traffic = dial_traffic(w, c, &t) ? &t : NULL;
+	s->source = &c->src;
+	s->pooled = d->pooled;
+	uint32_t at = balance_pick(&w->balance, s, w->loop.now_ms, &choice);
+	*target = choice.target;
+	if (at == NONE && choice.flag == FLAG_UO) {
+		d->fail = FLAG_UO;
+		d->why = "max_connections";
 	}
-	if (!total)
-		return;
-	uint64_t draw = ((uint64_t)worker_random(w) << 32 | worker_random(w)) % total;
-	uint32_t first = 0;
-	for (; first < run.n - 1; first++) {
-		policy_endpoint(p, run.first + first, &e);
-		if (draw < e.weight)
-			break;
-		draw -= e.weight;
-	}
-	for (uint32_t i = 0; i < run.n && d->n_order < DIAL_MAX; i++) {
-		uint32_t at = (first + i) % run.n;
-		policy_endpoint(p, run.first + at, &e);
-		/* Weight 0 takes no share, as a fallback neither. */
-		if (e.weight)
-			d->order[d->n_order++] = (uint16_t)at;
-	}
+	return at;
 }
 
-void dial_add_answer(struct worker *w, const struct conn *c, struct dial *d,
-                       const struct resolve_answer *a, uint16_t port)
+/* The next endpoint, from 0, or NONE. */
+static uint32_t pick_endpoint(struct worker *w, const struct conn *c, struct dial *d)
 {
-	uint32_t turn = 0;
+	const struct shared_policy *p = w->policies[c->policy].shared;
+	struct balance_set s = {
+		.policy = p->policy, .run = endpoints(w, c), .keys = p->keys, .health = p->health,
+		.port = d->port, .n_tried = d->used,
+	};
 
-	if (a->n > 1 && !in_turn(w, c))
-		turn = worker_random(w);
-	/*
-	 * Families alternate in the answer; each starts at a place of its own, so that load spreads
-	 * and IPv6 still comes first.
-	 */
-	struct addr by_family[2][RESOLVE_ADDRS_MAX];
-	uint32_t n[2] = { 0, 0 };
-	for (int i = 0; i < a->n; i++) {
-		int v4 = addr_is_v4(&a->addrs[i]);
-		by_family[v4][n[v4]++] = a->addrs[i];
+	memcpy(s.tried, d->order, sizeof(s.tried));
+	uint32_t at = pick(w, c, d, &s, &d->endpoint);
+	if (at == NONE)
+		d->n_order = d->used;
+	else
+		d->order[d->used++] = (uint16_t)at;
+	return at;
+}
+
+void dial_begin(const struct worker *w, const struct conn *c, struct dial *d)
+{
+	uint32_t n = endpoints(w, c).n;
+
+	d->n_order = n < DIAL_MAX ? (uint8_t)n : DIAL_MAX;
+	d->endpoint = TARGET_NONE;
+}
+
+/* Whose state the addresses of a name are. */
+static uint64_t name_key(const struct worker *w, const struct conn *c, const struct dial *d)
+{
+	const struct shared_policy *p = w->policies[c->policy].shared;
+	struct policy_service s;
+
+	if (d->used)
+		return p->keys[endpoints(w, c).first + d->order[d->used - 1]];
+	policy_service(p->policy, c->service, &s);
+	return balance_key(s.name, strlen(s.name));
+}
+
+/*
+ * In the order in which they would be chosen, families in turn and IPv6 first; round-robin over DNS
+ * means the order received.
+ */
+void dial_add_answer(struct worker *w, const struct conn *c, struct dial *d,
+                     const struct resolve_answer *a, uint16_t port)
+{
+	struct balance_set s = {
+		.addrs = a->addrs, .n_addrs = a->n, .key = name_key(w, c, d), .port = port,
+		.family = 6,
+	};
+	uint16_t target;
+	uint32_t at;
+
+	_Static_assert(BALANCE_TRIED >= RESOLVE_ADDRS_MAX && BALANCE_TRIED >= DIAL_MAX, "all fit");
+	for (int i = 0; i < a->n && in_turn(w, c); i++)
+		add(d, &a->addrs[i], port, TARGET_NONE);
+	if (in_turn(w, c))
+		return;
+	while ((at = pick(w, c, d, &s, &target)) != NONE) {
+		add(d, &a->addrs[at], port, target);
+		s.tried[s.n_tried++] = (uint16_t)at;
+		s.family = addr_is_v4(&a->addrs[at]) ? 6 : 4;
 	}
-	for (uint32_t i = 0; i < n[0] || i < n[1]; i++)
-		for (int f = 0; f < 2; f++)
-			if (i < n[f])
-				add(d, &by_family[f][(i + turn) % n[f]], port);
 }
 
 /* 1: asked and answered; 0: waits; -1: the table is full. */
@@ -171,7 +215,7 @@ static void add_original(struct worker *w, const struct conn *c, struct dial *d,
 		listed = cidr_contains(&cidr, &c->dst);
 	}
 	if (listed) {
-		add(d, &c->dst, c->dport);
+		add(d, &c->dst, c->dport, TARGET_NONE);
 		return;
 	}
 	d->refused = true;
@@ -187,11 +231,14 @@ int dial_more(struct worker *w, struct conn *c, struct dial *d, const struct pol
 
 	if (d->used < d->n_order) {
 		struct policy_endpoint e;
-		policy_endpoint(p, endpoints(w, c).first + d->order[d->used++], &e);
-		uint16_t at = e.port ? e.port : d->target;
+		uint32_t i = pick_endpoint(w, c, d);
+		if (i == NONE)
+			return -1;
+		policy_endpoint(p, endpoints(w, c).first + i, &e);
+		uint16_t at = e.port ? e.port : d->port;
 		if (e.name)
 			return ask(w, c, d, e.name, strlen(e.name), at);
-		add(d, &e.addr, at);
+		add(d, &e.addr, at, TARGET_NONE);
 		return 1;
 	}
 	if (d->asked || dial_to_gateway(w, c, &to))
@@ -200,7 +247,7 @@ int dial_more(struct worker *w, struct conn *c, struct dial *d, const struct pol
 	if (c->service == NONE) {
 		if (!(c->flags & CONN_PASSTHROUGH))
 			return -1;
-		add(d, &c->dst, c->dport);
+		add(d, &c->dst, c->dport, TARGET_NONE);
 		return 1;
 	}
 	policy_service(p, c->service, &s);
@@ -226,5 +273,5 @@ int dial_more(struct worker *w, struct conn *c, struct dial *d, const struct pol
 	}
 	if (s.resolution == POLICY_STATIC || s.endpoints.n || !name || !len)
 		return -1;
-	return ask(w, c, d, name, len, port ? port->target : d->target);
+	return ask(w, c, d, name, len, port ? port->target : d->port);
 }

@@ -136,7 +136,7 @@ static void release_upstream(struct worker *w, struct conn *c, bool keep)
 	c->flow[DOWNWARD].flags = 0;
 	if (c->up == NONE)
 		return;
-	if (keep && clean)
+	if (keep && clean && !dial_is_worn(w, c))
 		up_keep(w, c->up);
 	else
 		up_close(w, c->up, true);
@@ -277,6 +277,7 @@ static void upstream_failed(struct worker *w, struct conn *c, struct exchange *x
 		exchange_abort(w, c, flag, why);
 		return;
 	}
+	dial_report(w, c, 0);
 	int status = flag == FLAG_UT ? 504 : flag == FLAG_UPE ? 502 : 503;
 	exchange_answer(w, c, x, status, flag, "upstream_reset_before_response_started", why, NULL);
 }
@@ -354,18 +355,19 @@ static uint32_t least(uint32_t a, int64_t b)
  * How long this may go on without progress. A client that has sent FIN may have closed for good,
  * and a body may be asked to come at a rate.
  */
-static uint32_t run_time(const struct worker *w, const struct conn *c, const struct exchange *x)
+static uint32_t run_time(struct worker *w, const struct conn *c, const struct exchange *x)
 {
 	const struct workers_config *f = w->config;
 	bool body = x->head_done || !x->rq_body.done;
-	uint32_t ms = body ? f->idle_ms : f->response_ms;
+	uint32_t idle_ms = c->up == NONE ? f->idle_ms : up_at(w, c->up)->idle_ms;
+	uint32_t ms = body ? idle_ms : f->response_ms;
 
 	if (c->io & IO_RDHUP)
 		ms = least(ms, f->half_closed_ms);
 	if (body && f->min_rate) {
 		uint64_t bytes = x->head_done ? x->rs_body.bytes : x->rq_body.bytes;
 		int64_t start = x->head_done ? x->first_byte_ms : x->start_ms;
-		ms = least(ms, start + f->idle_ms + (int64_t)(bytes * 1000 / f->min_rate) -
+		ms = least(ms, start + idle_ms + (int64_t)(bytes * 1000 / f->min_rate) -
 		               w->loop.now_ms);
 	}
 	return ms;

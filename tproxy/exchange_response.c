@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "tproxy/dial.h"
 #include "tproxy/exchange.h"
 #include "tproxy/relay.h"
 
@@ -208,6 +209,8 @@ static enum body_result pump_head(struct worker *w, struct conn *c, struct excha
 	long used = pass_heads(w, c, x, data, len, &failed);
 	if (used < 0)
 		return BODY_UP_INVALID;
+	if (x->head_done)
+		dial_report(w, c, x->status);
 	if (failed)
 		return BODY_DOWN_FAILED;
 	x->rs_len = 0;

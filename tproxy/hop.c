@@ -58,6 +58,16 @@ const char *hop_reason(const struct hop *h)
 	return reason;
 }
 
+int hop_status(const struct hop *h)
+{
+	if (h->error < CONNECT_REFUSED || h->error == SOCKS_MALFORMED)
+		return 0;
+	if (h->error < SOCKS_MALFORMED)
+		return h->value;
+	return h->error == SOCKS_REPLY || (h->error > SOCKS_REPLY + 1 && h->error < SOCKS_REPLY + 6)
+	       ? 503 : 403;
+}
+
 static enum hop_result refuse(struct hop *h, unsigned error)
 {
 	h->error = (uint8_t)error;

@@ -69,6 +69,11 @@ enum hop_result hop_feed(struct hop *h, const struct hop_target *t, const uint8_
 
 /* "connect_403", "socks_not_allowed", ...: for logs, after HOP_FAILED. */
 const char *hop_reason(const struct hop *h);
+/*
+ * The same as a status: CONNECT's; of SOCKS 403, where it is not allowed or understood, and else
+ * 503. 0: it gave no proper answer.
+ */
+int hop_status(const struct hop *h);
 
 /*
  * The header for t's connection, as hop_begin() writes it: of IPv6 unless both addresses are IPv4.

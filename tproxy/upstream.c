@@ -125,6 +125,8 @@ uint32_t up_open(struct worker *w, uint32_t conn, const struct addr *a, uint16_t
 	u->fd = fd;
 	u->conn = conn;
 	u->target[0] = u->target[1] = TARGET_NONE;
+	u->idle_ms = w->config->idle_ms;
+	u->requests = 0;
 	u->state = UP_CONNECTING;
 	u->io = 0;
 	u->reused = u->single = false;
@@ -188,7 +190,8 @@ void up_keep(struct worker *w, uint32_t i)
 	*chain = i;
 	w->n_idle++;
 	worker_count(w, STAT_UP_IDLE, 1);
-	timer_set(&w->loop, &u->timer, w->config->upstream_idle_ms);
+	timer_set(&w->loop, &u->timer, u->idle_ms < w->config->upstream_idle_ms
+	                               ? u->idle_ms : w->config->upstream_idle_ms);
 }
 
 static void unchain(struct worker *w, struct up *u, uint32_t *at)

@@ -113,6 +113,8 @@ struct up {
 	int fd;
 	uint32_t conn;       /* NONE while idle */
 	uint16_t port;
+	uint32_t idle_ms;    /* without progress */
+	uint32_t requests;   /* that it has carried */
 	uint16_t target[2];  /* whose state it counts in: its endpoint's, its address's; see balance.h */
 	uint8_t state, io;
 	bool reused;         /* came from the idle pool */
@@ -127,9 +129,11 @@ struct dial {
 	struct addr addrs[DIAL_MAX];
 	uint16_t ports[DIAL_MAX];
 	uint8_t n, next;         /* candidates; the next to try */
-	uint8_t n_order, used;   /* endpoints drawn; of them already turned into candidates */
-	uint16_t order[DIAL_MAX];/* endpoints of the service, first drawn by weight */
+	uint16_t targets[DIAL_MAX][2]; /* of its endpoint, of its address */
+	uint8_t n_order, used;   /* endpoints there are, as far as they may be tried; chosen so far */
+	uint16_t order[DIAL_MAX];/* these */
 	uint16_t from[DIAL_MAX]; /* the endpoint (from 0) that a candidate is of */
+	uint16_t endpoint;       /* the target of the last */
 	bool asked;              /* the name itself was looked up */
 	bool waiting;            /* for the resolver */
 	bool refused;            /* an address rule refused a candidate */
@@ -140,7 +144,8 @@ struct dial {
 	struct hop hop;
 	const char *why;         /* of the last greeting that failed */
 	int64_t greet_ms;        /* how long this one may take */
-	uint16_t target;         /* port for addresses that bring none */
+	uint16_t port;           /* that was asked for: where an endpoint has none */
+	uint16_t target;         /* of the addresses that are looked up */
 	uint32_t ups[2];
 	int last_errno;
 	int64_t deadline_ms;
@@ -152,7 +157,7 @@ struct shared_policy {
 	struct shared_sink *sink;
 	struct policy_meta meta;
 	int64_t gateway;          /* policy_own_gateway() */
-	uint64_t *keys;           /* balance_keys(), and behind them health: NULL: no endpoints */
+	uint64_t *keys;           /* balance_keys(); they and health lie behind this record */
 	uint8_t *health;          /* enum target_health of each endpoint; the first worker writes */
 	struct secure_set *secure;
 	bool dns_capture;

@@ -289,6 +289,26 @@ static enum hop_result feed(struct hop *h, const struct answer *row, size_t len,
 	return HOP_MORE;
 }
 
+/* What a gateway's answer says of the gateway: a refusal is no failure of its own. */
+static int status_of(const struct hop *h, const char *reason)
+{
+	static const char *const refusals[] = {
+		"socks_no_method", "socks_refused", "socks_not_allowed", "socks_no_such_command",
+		"socks_no_such_address",
+	};
+
+	if (strstr(reason, "malformed") || strstr(reason, "oversize") || strstr(reason, "overflow"))
+		return 0;
+	if (strcmp(reason, "connect_refused") == 0)
+		return h->value;
+	if (strncmp(reason, "connect_", 8) == 0)
+		return atoi(reason + 8);
+	for (size_t i = 0; i < N(refusals); i++)
+		if (strcmp(reason, refusals[i]) == 0)
+			return 403;
+	return 503;
+}
+
 static void check_answer(const struct answer *row, enum policy_via via, bool asked, size_t step)
 {
 	size_t end = row->len - row->behind, used;
@@ -298,6 +318,7 @@ static void check_answer(const struct answer *row, enum policy_via via, bool ask
 	if (row->want) {
 		assert_int_equal(feed(&h, row, row->len, step, &used), HOP_FAILED);
 		assert_string_equal(hop_reason(&h), row->want);
+		assert_int_equal(hop_status(&h), status_of(&h, row->want));
 	} else {
 		assert_int_equal(feed(&h, row, row->len, step, &used), HOP_DONE);
 		assert_int_equal(used, end);
