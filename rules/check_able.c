@@ -26,16 +26,6 @@ static void check_ports(struct source *source, const char *kind, const char *nam
 struct undone { const char *what; size_t offset, size; uint32_t unsaid; };
 #define UNDONE(type, field, what, unsaid) { what, offsetof(struct type, field), sizeof(((struct type *)0)->field), unsaid }
 
-static const struct undone traffic[] = {
-	UNDONE(policy_traffic, balance, "load-balancer", POLICY_LEAST_REQUEST),
-	UNDONE(policy_traffic, connect_timeout, "connect-timeout", POLICY_CONNECT_TIMEOUT),
-	UNDONE(policy_traffic, idle_timeout, "idle-timeout", POLICY_IDLE_TIMEOUT),
-	UNDONE(policy_traffic, keepalive_s, "keepalive", 0),
-	UNDONE(policy_traffic, max_connections, "max-connections", 0),
-	UNDONE(policy_traffic, max_requests, "max-requests-per-connection", 0),
-	UNDONE(policy_traffic, outliers, "outlier detection (consecutive-5xx-errors and the like)", false),
-	UNDONE(policy_traffic, health, "health-check", POLICY_HEALTH_NONE),
-};
 static const struct undone rule[] = {
 	UNDONE(model_rule, paths.n, "path", 0),
 	UNDONE(model_rule, methods.n, "method", 0),
@@ -77,7 +67,6 @@ static void refuse(struct source *s, struct model_at at, const char *section, co
 
 static void check_undone_gateway(struct source *s, const struct model_gateway *g)
 {
-	REFUSE(s, g->at, "gateway", g->name, &g->traffic, traffic);
 	for (size_t i = 0; i < g->servers.n; i++)
 		if (g->servers.v[i].tls == POLICY_SERVER_AUTO_PASSTHROUGH)
 			diag_error(&s->diag, g->servers.v[i].at,
@@ -91,7 +80,9 @@ void check_able(struct source *s)
 	for (size_t i = 0; i < m->services.n; i++) {
 		const struct model_service *v = &m->services.v[i];
 
-		REFUSE(s, v->at, "service", v->name, &v->traffic, traffic);
+		if (v->traffic.health != POLICY_HEALTH_NONE && v->endpoints.n == 0)
+			diag_error(&s->diag, v->at,
+				   "service %s: health-check without endpoints: " NOT_YET, v->name);
 		check_ports(s, "service", v->name, &v->ports);
 	}
 	for (size_t i = 0; i < m->gateways.n; i++) {

@@ -12,7 +12,7 @@
 
 #include "tproxy/health.c"
 
-enum { MAX = HEALTH_CHECKS + 8 };
+enum { MAX = HEALTH_CHECKS + 200 };
 
 /* A policy of one gateway with endpoints, or of one service. */
 static struct policy policy;
