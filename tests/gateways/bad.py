@@ -5,7 +5,7 @@ from typing import NamedTuple
 from lab.gateway import Dante, HaproxyAuthority, Squid, Ssh, Tinyproxy
 from lab.internet import V4, address
 from lab.talk import Server
-from plant import Plant, Way
+from outpost import Outpost, Way
 
 ELSEWHERE = "198.51.100.99"  # where clients believe that the host is: nobody may see a packet for it
 ASKED = r"recv ^CONNECT \S+ HTTP/1.1\r\nHost: \S+\r\n\r\n"
@@ -61,15 +61,15 @@ def serve(world, script):
     return Server(world.lab, world.internet.listen(number, 3128, V4), script), f"{address(number, V4)}:3128"
 
 
-def refused(plant, host, reason, flag="UF"):
+def refused(outpost, host, reason, flag="UF"):
     """HTTP gets 503, TLS is closed; the log says why."""
     where = ("--resolve", f"{host}:80:{ELSEWHERE}", "--resolve", f"{host}:443:{ELSEWHERE}")
-    status, code = plant.curl(f"http://{host}/", *where, "-o", "/dev/null", "-w", "%{http_code}")
+    status, code = outpost.curl(f"http://{host}/", *where, "-o", "/dev/null", "-w", "%{http_code}")
     assert (status, code) == (0, "503"), (host, status, code)
-    plant.logged(response_code=503, response_flags=flag, authority=host, upstream_transport_failure_reason=reason)
-    status, says = plant.curl(f"https://{host}/", *where)
+    outpost.logged(response_code=503, response_flags=flag, authority=host, upstream_transport_failure_reason=reason)
+    status, says = outpost.curl(f"https://{host}/", *where)
     assert status == 35, (host, status, says)
-    plant.logged(response_code=0, response_flags=flag, requested_server_name=host,
+    outpost.logged(response_code=0, response_flags=flag, requested_server_name=host,
                  upstream_transport_failure_reason=reason)
 
 
@@ -89,9 +89,9 @@ def check_server(server, via, host):
 def test_answers(world):
     servers = {name: serve(world, row.script) for name, row in ROWS.items()}
     ways = [Way(row.via, [servers[name][1]], [host_of(name)]) for name, row in ROWS.items()]
-    with Plant(world, *ways) as plant:
+    with Outpost(world, *ways) as outpost:
         for name, row in ROWS.items():
-            refused(plant, host_of(name), row.reason)
+            refused(outpost, host_of(name), row.reason)
         for name, row in ROWS.items():
             check_server(servers[name][0], row.via, host_of(name))
 
@@ -103,28 +103,28 @@ def test_silence(world):
             "socks-silent-later": Bad("socks5", [*CHOSEN, "hold"], "gateway_timeout")}
     servers = {name: serve(world, row.script) for name, row in rows.items()}
     ways = [Way(row.via, [servers[name][1]], [host_of(name)]) for name, row in rows.items()]
-    with Plant(world, *ways, args=["--set", "connect=500"]) as plant:
+    with Outpost(world, *ways, args=["--set", "connect=500"]) as outpost:
         for name, row in rows.items():
-            refused(plant, host_of(name), row.reason)
+            refused(outpost, host_of(name), row.reason)
             check_server(servers[name][0], row.via, host_of(name))
 
 
 def test_nobody_listens(world):
     where = f"{address(world.number(), V4)}:3128"
     ways = [Way(via, [where], [f"{via}.test"]) for via in ("plain", "connect", "socks5", "proxy-v2")]
-    with Plant(world, *ways) as plant:
+    with Outpost(world, *ways) as outpost:
         for way in ways:
-            refused(plant, way.hosts[0], "connection_refused", "UH")
+            refused(outpost, way.hosts[0], "connection_refused", "UH")
 
 
 def test_real_ones_that_refuse(world):
     ways = [Way("connect", [world.gateway(Squid, rule="deny").where], ["squid.test"]),
             Way("connect", [world.gateway(Tinyproxy, more="BasicAuth user secret").where], ["tinyproxy.test"]),
             Way("socks5", [world.gateway(Dante, rule="block").where], ["www.wikipedia.org"])]
-    with Plant(world, *ways) as plant:
-        refused(plant, "squid.test", "connect_403")
-        refused(plant, "tinyproxy.test", "connect_407")
-        refused(plant, "www.wikipedia.org", "socks_not_allowed")
+    with Outpost(world, *ways) as outpost:
+        refused(outpost, "squid.test", "connect_403")
+        refused(outpost, "tinyproxy.test", "connect_407")
+        refused(outpost, "www.wikipedia.org", "socks_not_allowed")
 
 
 def test_real_ones_that_cannot_reach_it(world):
@@ -132,19 +132,19 @@ def test_real_ones_that_cannot_reach_it(world):
     kinds = {Squid: ("connect", "connect_503"), Tinyproxy: ("connect", "connect_500"),
              Dante: ("socks5", "socks_connection_refused")}
     for kind, (via, reason) in kinds.items():
-        with Plant(world, Way(via, [world.gateway(kind).where], ["closed.test"])) as plant:
-            refused(plant, "closed.test", reason)
+        with Outpost(world, Way(via, [world.gateway(kind).where], ["closed.test"])) as outpost:
+            refused(outpost, "closed.test", reason)
 
 
 def test_the_next_endpoint_is_tried(world):
     """Nothing of the client's was said to one that refuses, so that another may be asked."""
     good = world.gateway(Tinyproxy)
     server, where = serve(world, [ASKED, r"send HTTP/1.1 503 Not now\r\n\r\n", "hold"])
-    with Plant(world, Way("connect", [f"{where} weight 1000000", f"{good.where} weight 1"], ["origin.test"])) as plant:
+    with Outpost(world, Way("connect", [f"{where} weight 1000000", f"{good.where} weight 1"], ["origin.test"])) as outpost:
         for number in range(4):
-            status, says = plant.curl(f"http://origin.test/echo/{number}", "-d", "body")
+            status, says = outpost.curl(f"http://origin.test/echo/{number}", "-d", "body")
             assert status == 0 and "body 4 " in says, says
-            plant.logged(response_code=200, upstream_host=good.where)
+            outpost.logged(response_code=200, upstream_host=good.where)
     assert not server.finish(), server.wrongs
     assert len(server.received) >= 1 and all(got.startswith(b"CONNECT origin.test:80 ") and got.endswith(b"\r\n\r\n")
                                              and got.count(b"\r\n") == 3 for got in server.received)

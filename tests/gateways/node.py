@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Nodes that go through gateways of others. What the wire carried is looked at each time: see Plant."""
+"""Nodes that go through gateways of others. What the wire carried is looked at each time: see Outpost."""
 import hashlib
 import os
 import re
@@ -8,30 +8,30 @@ import socket
 from lab.gateway import Dante, HaproxyAuthority, Nginx, Squid, Ssh, Tinyproxy
 from lab.internet import V4, V6, address, literal
 from lab.talk import Server, Talk, pattern
-from plant import Plant, Way
+from outpost import Outpost, Way
 
 HELLO = "www.wikipedia.org says hello over TLSv1.3\n"
 
 
 def check(world, via, gateway, asked_tls, asked_http, *options, where=None):
     """TLS and HTTP through one gateway; what it was asked for is the name."""
-    with Plant(world, Way(via, [where or gateway.where], ["www.wikipedia.org", "origin.test"])) as plant:
+    with Outpost(world, Way(via, [where or gateway.where], ["www.wikipedia.org", "origin.test"])) as outpost:
         before = len(gateway.asked())
-        assert plant.curl("https://www.wikipedia.org/", *options) == (0, HELLO)
+        assert outpost.curl("https://www.wikipedia.org/", *options) == (0, HELLO)
         gateway.was_asked(before, asked_tls)
-        plant.logged(response_code=0, response_flags="-", upstream_host=f"~{re.escape(literal(gateway.address))}:.*",
+        outpost.logged(response_code=0, response_flags="-", upstream_host=f"~{re.escape(literal(gateway.address))}:.*",
                      upstream_cluster="outbound|443||egress-0", requested_server_name="www.wikipedia.org")
         for path in ("/echo/1", "/echo/2"):
             before = len(gateway.asked())
-            status, says = plant.curl(f"http://origin.test{path}", *options)
+            status, says = outpost.curl(f"http://origin.test{path}", *options)
             assert status == 0 and says.startswith(f"GET {path} HTTP/1.1"), says
             assert re.search(r"^host: origin\.test\r?$", says, re.I | re.M), says
             gateway.was_asked(before, asked_http)
-            plant.logged(response_code=200, response_flags="-", upstream_cluster="outbound|80||egress-0", path=path,
+            outpost.logged(response_code=200, response_flags="-", upstream_cluster="outbound|80||egress-0", path=path,
                          response_code_details="via_upstream", upstream_host=f"~{re.escape(literal(gateway.address))}:.*")
         before = gateway.asked()
-        assert plant.curl("http://evil.test/", "--resolve", "evil.test:80:198.51.100.66")[0] == 0
-        plant.logged(response_code=502, authority="evil.test", route_name="block_all")
+        assert outpost.curl("http://evil.test/", "--resolve", "evil.test:80:198.51.100.66")[0] == 0
+        outpost.logged(response_code=502, authority="evil.test", route_name="block_all")
         assert gateway.asked() == before
 
 
@@ -84,8 +84,8 @@ def test_a_kept_connection_carries_one_host(world):
     """Requests for two hosts over one connection of a client's: a tunnel for each host, and never the other's."""
     gateway = world.gateway(Tinyproxy)
     request = r"send GET /echo/{0} HTTP/1.1\r\nHost: {1}\r\n\r\n"
-    with Plant(world, Way("connect", [gateway.where], ["origin.test", "www.wikipedia.org"])) as plant:
-        sock = plant.pod.space.socket(socket.AF_INET)
+    with Outpost(world, Way("connect", [gateway.where], ["origin.test", "www.wikipedia.org"])) as outpost:
+        sock = outpost.pod.space.socket(socket.AF_INET)
         sock.settimeout(20)
         sock.connect((world.internet.address("origin.test", V4), 80))
         Talk(sock).play([
@@ -93,7 +93,7 @@ def test_a_kept_connection_carries_one_host(world):
             request.format(2, "www.wikipedia.org"), r"recv HTTP/1.1 301 (?s:.*)\r\n\r\n(?s:.*)</html>\r\n",
             request.format(3, "origin.test"), r"recv GET /echo/3 (?s:.*)body 0 \S+\n", "close"])
         for code in (200, 301, 200):
-            plant.logged(response_code=code, response_flags="-")
+            outpost.logged(response_code=code, response_flags="-")
     asked = gateway.asked()
     assert asked[:2] == ["origin.test:80", "www.wikipedia.org:80"] and asked[2:] in ([], ["origin.test:80"]), asked
 
@@ -106,12 +106,12 @@ def test_much_both_ways(world):
     with open(upload, "wb") as file:
         file.write(pattern(0, size))
     for kind, via in ((Squid, "connect"), (Dante, "socks5"), (HaproxyAuthority, "proxy-v2")):
-        with Plant(world, Way(via, [world.gateway(kind).where], ["origin.test"])) as plant:
-            there = os.path.join(plant.node.dir, "download")
-            assert plant.curl(f"http://origin.test/bytes/{size}", "-o", there) == (0, "")
+        with Outpost(world, Way(via, [world.gateway(kind).where], ["origin.test"])) as outpost:
+            there = os.path.join(outpost.node.dir, "download")
+            assert outpost.curl(f"http://origin.test/bytes/{size}", "-o", there) == (0, "")
             with open(there, "rb") as file:
                 assert hashlib.sha256(file.read()).hexdigest() == want
-            assert plant.curl("http://origin.test/", "-H", "Expect:", "--data-binary", f"@{upload}") == (
+            assert outpost.curl("http://origin.test/", "-H", "Expect:", "--data-binary", f"@{upload}") == (
                 0, f"body {size} {want}\n")
 
 
@@ -131,11 +131,11 @@ def test_a_server_that_speaks_first(world):
                             [*(line.format(verb) for line in script), r"recv ^EHLO me\r\n$", r"send 250 ok\r\n", "end"])
             way = Way(via, [f"{address(number, V4)}:3128"], ["speaks.test"], "tcp:7000", "tcp:7000",
                       "addresses = 198.51.100.99\n")
-            with Plant(world, way) as plant:
-                sock = plant.pod.space.socket(socket.AF_INET)
+            with Outpost(world, way) as outpost:
+                sock = outpost.pod.space.socket(socket.AF_INET)
                 sock.settimeout(20)
                 sock.connect(("198.51.100.99", 7000))
                 Talk(sock).play([r"recv ^220 ready\r\n$", r"send EHLO me\r\n", r"recv ^250 ok\r\n$", "shut", "end"])
-                plant.logged(response_flags="-", upstream_cluster="outbound|7000||egress-0", bytes_received=9,
+                outpost.logged(response_flags="-", upstream_cluster="outbound|7000||egress-0", bytes_received=9,
                              bytes_sent=19)
                 assert not server.finish(), (via, verb, server.wrongs)

@@ -3,7 +3,7 @@
 from bad import refused
 from lab.gateway import HaproxyTls, Nginx, Stunnel
 from node import HELLO
-from plant import Plant, Way
+from outpost import Outpost, Way
 
 
 def way(world, via, gateway, hosts, name="egress.test", ca=None, **more):
@@ -16,15 +16,15 @@ def way(world, via, gateway, hosts, name="egress.test", ca=None, **more):
 
 
 def http_through(world, one, gateway):
-    with Plant(world, one) as plant:
+    with Outpost(world, one) as outpost:
         for path in ("/echo/1", "/echo/2"):
             before = len(gateway.asked())
-            status, says = plant.curl(f"http://origin.test{path}")
+            status, says = outpost.curl(f"http://origin.test{path}")
             assert status == 0 and says.startswith(f"GET {path} HTTP/1.1"), says
             gateway.was_asked(before, "origin.test")
-            plant.logged(response_code=200, response_flags="-", upstream_cluster="outbound|80||egress-0")
+            outpost.logged(response_code=200, response_flags="-", upstream_cluster="outbound|80||egress-0")
         size = 2_000_000
-        status, says = plant.curl(f"http://origin.test/bytes/{size}", "-o", "/dev/null", "-w", "%{size_download}")
+        status, says = outpost.curl(f"http://origin.test/bytes/{size}", "-o", "/dev/null", "-w", "%{size_download}")
         assert (status, says) == (0, str(size)), says
 
 
@@ -55,10 +55,10 @@ def test_tls_of_the_client_inside(world):
     world.need_tls()
     inner = world.gateway(Nginx)
     gateway = world.gateway(Stunnel, to=f"{inner.address}:443", **world.tls())
-    with Plant(world, way(world, "mutual", gateway, ["www.wikipedia.org"])) as plant:
-        assert plant.curl("https://www.wikipedia.org/") == (0, HELLO)
+    with Outpost(world, way(world, "mutual", gateway, ["www.wikipedia.org"])) as outpost:
+        assert outpost.curl("https://www.wikipedia.org/") == (0, HELLO)
         inner.was_asked(0, "www.wikipedia.org")
-        plant.logged(response_flags="-", requested_server_name="www.wikipedia.org")
+        outpost.logged(response_flags="-", requested_server_name="www.wikipedia.org")
 
 
 def self_signed(world):
@@ -78,8 +78,8 @@ def test_gateways_that_are_not_believed(world):
             (way(world, "tls", gateway, ["ca.test"], ca=self_signed(world)), "~tls-(unknown-ca|missing-issuer)"),
             (way(world, "tls", plain, ["plain.test"]), "tls-not-tls"),
             (way(world, "tls", picky, ["picky.test"]), "~tls-.*")]
-    with Plant(world, *(one for one, _ in rows)) as plant:
+    with Outpost(world, *(one for one, _ in rows)) as outpost:
         for one, reason in rows:
-            refused(plant, one.hosts[0], reason)
+            refused(outpost, one.hosts[0], reason)
     for one in (gateway, plain, picky):
         assert not one.asked(), one.text()

@@ -42,7 +42,7 @@ class Way(NamedTuple):
     more: str = ""
 
 
-class Plant:
+class Outpost:
     """A node, and what it is allowed."""
 
     def __init__(self, world, *ways, args=()):
