@@ -70,7 +70,7 @@ def refused(outpost, host, reason, flag="UF"):
     status, says = outpost.curl(f"https://{host}/", *where)
     assert status == 35, (host, status, says)
     outpost.logged(response_code=0, response_flags=flag, requested_server_name=host,
-                 upstream_transport_failure_reason=reason)
+                   upstream_transport_failure_reason=reason)
 
 
 def check_server(server, via, host):
@@ -140,7 +140,8 @@ def test_the_next_endpoint_is_tried(world):
     """Nothing of the client's was said to one that refuses, so that another may be asked."""
     good = world.gateway(Tinyproxy)
     server, where = serve(world, [ASKED, r"send HTTP/1.1 503 Not now\r\n\r\n", "hold"])
-    with Outpost(world, Way("connect", [f"{where} weight 1000000", f"{good.where} weight 1"], ["origin.test"])) as outpost:
+    way = Way("connect", [f"{where} weight 1000000", f"{good.where} weight 1"], ["origin.test"])
+    with Outpost(world, way) as outpost:
         for number in range(4):
             status, says = outpost.curl(f"http://origin.test/echo/{number}", "-d", "body")
             assert status == 0 and "body 4 " in says, says

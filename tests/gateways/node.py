@@ -20,7 +20,7 @@ def check(world, via, gateway, asked_tls, asked_http, *options, where=None):
         assert outpost.curl("https://www.wikipedia.org/", *options) == (0, HELLO)
         gateway.was_asked(before, asked_tls)
         outpost.logged(response_code=0, response_flags="-", upstream_host=f"~{re.escape(literal(gateway.address))}:.*",
-                     upstream_cluster="outbound|443||egress-0", requested_server_name="www.wikipedia.org")
+                       upstream_cluster="outbound|443||egress-0", requested_server_name="www.wikipedia.org")
         for path in ("/echo/1", "/echo/2"):
             before = len(gateway.asked())
             status, says = outpost.curl(f"http://origin.test{path}", *options)
@@ -28,7 +28,8 @@ def check(world, via, gateway, asked_tls, asked_http, *options, where=None):
             assert re.search(r"^host: origin\.test\r?$", says, re.I | re.M), says
             gateway.was_asked(before, asked_http)
             outpost.logged(response_code=200, response_flags="-", upstream_cluster="outbound|80||egress-0", path=path,
-                         response_code_details="via_upstream", upstream_host=f"~{re.escape(literal(gateway.address))}:.*")
+                           response_code_details="via_upstream",
+                           upstream_host=f"~{re.escape(literal(gateway.address))}:.*")
         before = gateway.asked()
         assert outpost.curl("http://evil.test/", "--resolve", "evil.test:80:198.51.100.66")[0] == 0
         outpost.logged(response_code=502, authority="evil.test", route_name="block_all")
@@ -137,5 +138,5 @@ def test_a_server_that_speaks_first(world):
                 sock.connect(("198.51.100.99", 7000))
                 Talk(sock).play([r"recv ^220 ready\r\n$", r"send EHLO me\r\n", r"recv ^250 ok\r\n$", "shut", "end"])
                 outpost.logged(response_flags="-", upstream_cluster="outbound|7000||egress-0", bytes_received=9,
-                             bytes_sent=19)
+                               bytes_sent=19)
                 assert not server.finish(), (via, verb, server.wrongs)

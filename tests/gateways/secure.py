@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Nodes that reach gateways of others by TLS, and by mutual TLS."""
 from bad import refused
+from lab.ca import CURVE
 from lab.gateway import HaproxyTls, Nginx, Stunnel
 from node import HELLO
 from outpost import Outpost, Way
@@ -64,8 +65,8 @@ def test_tls_of_the_client_inside(world):
 def self_signed(world):
     """Another authority's certificate."""
     path = world.lab.path("other-ca.pem")
-    world.lab.must(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days",
-                    "2", "-subj", "/CN=other", "-keyout", world.lab.path("other-key.pem"), "-out", path])
+    world.lab.must(["openssl", "req", "-x509", *CURVE, "-days", "2", "-subj", "/CN=other", "-keyout",
+                    world.lab.path("other-key.pem"), "-out", path])
     return path
 
 

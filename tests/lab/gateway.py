@@ -303,3 +303,55 @@ CAfile = {ca}
 verifyChain = yes
 requireCert = yes
 """))
+
+
+class HaproxySender(Gateway):
+    """Hands what comes to `to` ("ADDRESS:PORT"), behind a PROXY header, version 2, once its health check is answered.
+
+    more: further words of the server's line, such as proxy-v2-options.
+    """
+
+    program, port, said = "haproxy", 8002, r"client=(\S+)"
+
+    def start(self):
+        self.options.setdefault("more", "")
+        child = self.spawn("haproxy", "-db", "-f", self.write(HAPROXY + """\
+frontend in
+	mode tcp
+	bind {where}
+	log global
+	log-format "client=%ci:%cp %B %ts"
+	use_backend out if {{ nbsrv(out) gt 0 }}
+backend out
+	mode tcp
+	option httpchk
+	http-check send meth GET uri /health ver HTTP/1.1 hdr Host origin.test
+	http-check expect status 200
+	server gateway {to} send-proxy-v2 check check-send-proxy inter 200ms {more}
+"""))
+        self.log = child.log
+        return child
+
+
+class NginxSender(Gateway):
+    """The same by version 1, and without health checks."""
+
+    program, port, said = "nginx", 8003, r"client=(\S+)"
+
+    def start(self):
+        return self.spawn("nginx", "-e", f"{self.dir}/errors", "-c", self.write(f"load_module {NGINX_STREAM};\n" + """\
+daemon off;
+worker_processes 1;
+pid {dir}/pid;
+error_log {dir}/errors;
+events {{ worker_connections 256; }}
+stream {{
+	log_format asked "client=$remote_addr:$remote_port $status";
+	access_log {log} asked;
+	server {{
+		listen {where};
+		proxy_pass {to};
+		proxy_protocol on;
+	}}
+}}
+"""))
