@@ -149,3 +149,17 @@ def test_the_next_endpoint_is_tried(world):
     assert not server.finish(), server.wrongs
     assert len(server.received) >= 1 and all(got.startswith(b"CONNECT origin.test:80 ") and got.endswith(b"\r\n\r\n")
                                              and got.count(b"\r\n") == 3 for got in server.received)
+
+
+def test_a_header_that_is_refused(world):
+    """To a PROXY header nothing is answered, so that a refusal is the end of the connection."""
+    header = r"recv ^\r\n\r\n\x00\r\nQUIT\n\x21\x11(?s:.*)closes.test\x03\x00\x04(?s:....)"
+    server, where = serve(world, [header, "abort"])
+    with Outpost(world, Way("proxy-v2", [where], ["closes.test"])) as outpost:
+        elsewhere = [word for port in (80, 443) for word in ("--resolve", f"closes.test:{port}:{ELSEWHERE}")]
+        status, code = outpost.curl("http://closes.test/", *elsewhere, "-o", "/dev/null", "-w", "%{http_code}")
+        assert (status, code) == (0, "503"), (status, code)
+        outpost.logged(response_code=503, response_flags="~U[CR]", authority="closes.test")
+        assert outpost.curl("https://closes.test/", *elsewhere)[0] == 35
+        outpost.logged(response_code=0, response_flags="~U[CR]", requested_server_name="closes.test")
+    assert not server.finish(), server.wrongs
