@@ -50,6 +50,7 @@ RUNNERS     := $(patsubst tests/%/run,%,$(wildcard $(patsubst %,tests/%/run,docs
 run-suites   = tests/run --log $(O)/tests/log
 runner       = '$(1): tests/$(1)/run $($(1)-arguments)'
 e2e-arguments = --sanitize-bin $(O)/sanitize
+plant-arguments = --sanitize-bin $(O)/sanitize
 
 # Set-up comes first, and only then can a new make see the compilers that it installed.
 remake       = +$(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))

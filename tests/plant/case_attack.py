@@ -5,7 +5,7 @@ import socket
 import struct
 
 from lab.internet import FAMILY
-from marks import both, sanitize
+from marks import both
 from scene import GET, HEAD, HOSTS, SERVICES, expect, gateway, open_outs, outs, route
 
 TEXT = HEAD + SERVICES + gateway("egress", "@{egress}", "origin.test, other.test, third.test") + outs("egress") \
@@ -14,7 +14,6 @@ ONE = {"egress": "egress"}
 
 
 @both
-@sanitize
 def test_dialling_the_origin_itself(world):
     """The origin's own address with an allowed Host or server name: through the gateway all the same."""
     with world.plant(gateways=ONE) as plant:
@@ -57,7 +56,6 @@ def test_an_address_as_host(world):
 
 
 @both
-@sanitize
 def test_talking_to_the_gateway(world):
     """A connection to the gateway's own servers is captured like any other: names decide, and nothing else gets there."""
     with world.plant(gateways=ONE) as plant:

@@ -60,9 +60,11 @@ def test_all_are_down(world):
     """Nobody listens at either."""
     with world.plant(gateways=BOTH) as plant:
         plant.start(PAIR, only=["node"])
+        code, _, error = plant["node"].curl("http://origin.test/bytes/10")
+        expect(code == "503", f"{code} {error}")
+        expect(set(plant["node"].dialled()) == {(plant.address(name), 80) for name in BOTH},
+               f"both are tried for one request: {plant['node'].dialled()}")
         nothing_through(world, plant["node"])
-        expect({address for address, _ in plant["node"].dialled()} == {plant.address(name) for name in BOTH},
-               f"both were tried: {plant['node'].dialled()}")
 
 
 def test_all_are_silent(world):

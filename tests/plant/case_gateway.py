@@ -78,7 +78,6 @@ def test_what_opens_a_node_does_not_open_a_gateway(world, line):
 
 
 @both
-@sanitize
 def test_unlisted_server_names(world):
     """Closed, with the name in the log."""
     with plain_plant(world) as plant:

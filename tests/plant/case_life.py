@@ -249,7 +249,6 @@ def test_rolling_restart(world):
                "both are used, and nothing else")
 
 
-@sanitize
 def test_gateway_killed_over_and_over(world):
     """SIGKILL and a new start, five times, under load: requests are served, told 503 or cut, and none goes direct."""
     with world.plant(gateways=ONE) as plant:

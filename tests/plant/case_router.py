@@ -7,7 +7,7 @@ from lab import hello
 from lab.internet import V4
 from lab.plant import APP
 from lab.space import Space
-from marks import both, sanitize
+from marks import both
 from scene import HEAD, SERVICES, expect, gateway, open_outs, outs, route
 
 LAN = {4: ("192.168.7.1", "192.168.7.2", 24), 6: ("fd00:7::1", "fd00:7::2", 64)}
@@ -35,7 +35,6 @@ def lan(world, plant):
 
 
 @both
-@sanitize
 def test_a_lan_behind_a_node(world):
     """HTTP and TLS of the LAN pass the gateway, by name; the rest is refused, and what is not TCP gets nowhere."""
     with world.plant(gateways={"egress": "egress"}) as plant, lan(world, plant) as space:
