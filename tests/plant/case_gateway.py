@@ -91,6 +91,46 @@ def test_unlisted_server_names(world):
         expect(not plant["egress"].dialled(), f"{plant['egress'].dialled()}")
 
 
+def test_good_forms(world):
+    """One name, however it is written: served."""
+    with plain_plant(world) as plant:
+        open_outs(plant, "egress")
+        plant.start(TEXT)
+        client = plant["client"]
+        requests = ["GET / HTTP/1.1\\r\\nHost: ORIGIN.Test\\r\\n\\r\\n",
+                    "GET / HTTP/1.1\\r\\nHost: origin.test.\\r\\n\\r\\n",
+                    "GET / HTTP/1.1\\r\\nHost: origin.test:80\\r\\n\\r\\n",
+                    "GET http://origin.test/ HTTP/1.1\\r\\nHost: origin.test\\r\\n\\r\\n",
+                    "GET / HTTP/1.0\\r\\nHost: origin.test\\r\\n\\r\\n"]
+        for request in requests:
+            client.talk("egress:80", f"send {request}", r"recv ^HTTP/1.[01] 200 .*?\r\n\r\n", "close")
+        had = [request[4] for request in world.requests("origin.test")]
+        expect([host.lower().rstrip(".") for host in had] == ["origin.test"] * len(requests), f"the origin had {had}")
+        world.serve("origin.test:443", "recv (?i)origin.test", "send seen", "hold")
+        for name in ("ORIGIN.TEST", "Origin.Test"):
+            client.talk("egress:443", f"hello - raw={name}", "recv seen", "close")
+
+
+def test_slow_clients(world):
+    """A head and a ClientHello that never end: each has its deadline, and the others are served meanwhile."""
+    with plain_plant(world, args={"egress": ["--set", "sniff=700", "--set", "head=700"]}) as plant:
+        open_outs(plant, "egress")
+        plant.start(TEXT)
+        client = plant["client"]
+        slow = [client.open(where) for where in ("egress:80", "egress:443", "egress:80")]
+        slow[0].do_send("GET / HTTP/1.1\\r\\nHost: origin.test\\r\\nX: ")
+        slow[1].do_send("\\x16\\x03\\x01\\x02\\x00\\x01")
+        slow[2].do_send(GET.format(path="/bytes/1", host="origin.test")[5:])
+        slow[2].do_recv(r"^HTTP/1.1 200 .*?\r\n\r\n")
+        slow[2].do_take("1")
+        slow[2].do_send("GET / HTTP/1.1\\r\\nHost: ")
+        client.talk("egress:80", GET.format(path="/bytes/1", host="origin.test"), r"recv ^HTTP/1.1 200 ", "close")
+        slow[0].play(["recv ^HTTP/1.[01] 408 ", "hold"])
+        slow[1].play(["gone"])
+        slow[2].play(["recv ^HTTP/1.[01] 408 ", "hold"])
+        expect(len(world.requests()) == 2, f"{world.requests()}")
+
+
 @sanitize
 def test_requests_that_two_readers_could_understand_differently(world):
     """The attacks on a node's proxy, at the gateway: 4xx and closed, nothing forwarded."""
