@@ -242,6 +242,39 @@ endpoints  = @{mongo.test}
 """
 
 
+def test_gateway_at_another_port(world):
+    """What its address says is dialled; there the route goes by the gateway's own port."""
+    definition = gateway("one", "@{[one]}:3128", "origin.test", "http:3128")
+    text = HEAD + SERVICES + definition + route("all", "origin.test", "one") \
+        + route("out", "origin.test", "origin.test:80", "one", 3128)
+    with world.plant(gateways={"one": "one"}) as plant:
+        plant.allow("one", "origin.test:80")
+        plant.start(text)
+        node = plant["node"]
+        code, body, error = node.curl("http://origin.test/echo")
+        expect(code == "200" and "host: origin.test\n" in body.lower(), f"{code} {body} {error}")
+        node.wait_log(upstream_cluster="outbound|80||one", upstream_host=plant.fill("@{[one]}:3128", node))
+        plant["one"].wait_log(upstream_host=plant.fill("@{[origin.test]}:80", node), response_code=200)
+        node.talk("origin.test:443", "hello origin.test", "gone")  # TLS at an HTTP server
+        expect(set(node.dialled()) == {(plant.address("one"), 3128)}, f"{node.dialled()}")
+
+
+def test_tcp_by_synthetic_address(world):
+    """With dns = capture a name that is not on the wire has an address of its own; the gateway goes by the port."""
+    service = "[service cluster]\nhosts = mongo.test\nports = mongo:27018\nresolution = dns\n"
+    text = HEAD + service + gateway("one", "@{one}", "mongo.test", "mongo:27018") \
+        + route("cluster", "mongo.test", "one") + route("cluster-out", "mongo.test", "mongo.test:27018", "one", 27018)
+    with world.plant(gateways={"one": "one"}) as plant:
+        plant.allow("one", "mongo.test:27018")
+        plant.start(text)
+        server = world.serve("mongo.test:27018", "send hello from mongo", "recv question", "hold")
+        found = plant["node"].app("getent", f"ahostsv{world.family}", "mongo.test").stdout.split()
+        expect(found and found[0].startswith(("240.240.", "2001:2:")), f"mongo.test is {found}")
+        plant["node"].talk(f"{found[0]}:27018", "recv hello from mongo", "send question", "close")
+        expect(server.clients == 1, "the server had no client")
+        expect(plant["node"].dialled() == [(plant.address("one"), 27018)], f"{plant['node'].dialled()}")
+
+
 @both
 def test_tcp_by_address(world):
     """A service without names on the wire: by address at the node, by port at the gateway; the server speaks first."""
