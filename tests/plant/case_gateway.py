@@ -56,6 +56,9 @@ def test_unlisted_hosts(world, bare):
         egress.wait_log(8, **refused)
         others = world.requests("evil.test", "other.test", "third.test")
         expect(not others, f"{others}")
+        stats = egress.stats()
+        counts = {why: stats.get(f'sluice_decisions_total{{reason="{why}"}}') for why in ("no-host", "no-route", "no-name", "route")}
+        expect(counts == {"no-host": 4, "no-route": 1, "no-name": 3, "route": 8}, f"{counts} {[k for k in stats if 'reason' in k]}")
 
 
 @rows({"allow-any": "outbound    = allow-any", "audit": "enforcement = audit"})
