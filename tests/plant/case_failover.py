@@ -167,8 +167,9 @@ def test_name_leads_where_nothing_may(world):
 
 def test_subset_that_is_down(world):
     """A subset's route does not borrow the gateway's other endpoints."""
-    text = HEAD + SERVICES + gateway("egress", "@{first}, @{second}", more="subset left = @{first}\nsubset right = @{second}") \
-        + outs("egress") + route("left", "origin.test", "egress/left") + route("right", "other.test", "egress/right")
+    subsets = "subset left = @{first}\nsubset right = @{second}"
+    text = HEAD + SERVICES + gateway("egress", "@{first}, @{second}", more=subsets) + outs("egress") \
+        + route("left", "origin.test", "egress/left") + route("right", "other.test", "egress/right")
     with world.plant(gateways=BOTH) as plant:
         open_outs(plant, *BOTH)
         plant.start(text, only=["second", "node"])

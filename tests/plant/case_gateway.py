@@ -57,8 +57,8 @@ def test_unlisted_hosts(world, bare):
         others = world.requests("evil.test", "other.test", "third.test")
         expect(not others, f"{others}")
         stats = egress.stats()
-        counts = {why: stats.get(f'sluice_decisions_total{{reason="{why}"}}') for why in ("no-host", "no-route", "no-name", "route")}
-        expect(counts == {"no-host": 4, "no-route": 1, "no-name": 3, "route": 8}, f"{counts} {[k for k in stats if 'reason' in k]}")
+        counts = {why: stats[f'sluice_decisions_total{{reason="{why}"}}'] for why in ("no-host", "no-route", "no-name")}
+        expect(counts == {"no-host": 4, "no-route": 1, "no-name": 3}, f"{counts}")
 
 
 @rows({"allow-any": "outbound    = allow-any", "audit": "enforcement = audit"})
@@ -345,9 +345,9 @@ def test_tcp_server_and_its_hosts(world):
         world.serve("third.test:27020", "send not for you", "hold")
         plant["client"].talk("egress:27018", "recv hello", "send bye", "close")
         plant["client"].talk("egress:27019", "gone")
-        plant["egress"].wait_log(response_flags="NR", downstream_local_address=plant.fill("@{[egress]}:27019", plant["client"]))
+        plant["egress"].wait_log(response_flags="NR", downstream_local_address="@{[egress]}:27019")
         plant["client"].talk("egress:27020", "gone")
-        plant["egress"].wait_log(response_flags="NR", downstream_local_address=plant.fill("@{[egress]}:27020", plant["client"]))
+        plant["egress"].wait_log(response_flags="NR", downstream_local_address="@{[egress]}:27020")
 
 
 def test_only_its_servers_listen(world):
