@@ -99,13 +99,39 @@ int ask_parse_alpn(struct ask *a, const char *text, const char **why)
 	}
 }
 
+static const char *find_header(const void *user, const char *name, uint32_t n, size_t *len)
+{
+	const struct ask *a = user;
+	size_t size = strlen(name);
+
+	for (size_t i = 0; i < a->n_headers; i++) {
+		const char *text = a->headers[i];
+
+		if (strcspn(text, "=") != size || strncasecmp(text, name, size) != 0 || n-- > 0)
+			continue;
+		*len = strlen(text + size + 1);
+		return text + size + 1;
+	}
+	return NULL;
+}
+
+struct policy_http ask_http(const struct ask *a)
+{
+	return (struct policy_http){ .path = a->path,
+				     .path_len = a->path_len,
+				     .method = a->method,
+				     .method_len = strlen(a->method),
+				     .header = find_header,
+				     .user = a };
+}
+
 int ask_parse(struct ask *a, const char *text, const char **why)
 {
 	const char *scheme_end = strstr(text, "://");
 	char authority[AUTHORITY_MAX];
 	size_t len;
 
-	*a = (struct ask){ .seen = ROUTE_SEEN_NOTHING };
+	*a = (struct ask){ .seen = ROUTE_SEEN_NOTHING, .method = "GET" };
 	if (scheme_end != NULL) {
 		if (!take_scheme(a, text, (size_t)(scheme_end - text))) {
 			*why = "only http, https, udp and dns URLs; for others give HOST:PORT";
@@ -120,6 +146,8 @@ int ask_parse(struct ask *a, const char *text, const char **why)
 	}
 	memcpy(authority, text, len);
 	authority[len] = '\0';
+	a->path = scheme_end != NULL && text[len] == '/' ? text + len : "/";
+	a->path_len = strcspn(a->path, "?#");
 	if (parse_authority(a, authority, why) < 0)
 		return -1;
 	if (a->kind == ASK_DNS && (a->name_len == 0 || a->port != 53)) {

@@ -159,6 +159,7 @@ void check_source(struct source *s, const char *node)
 	check_node(&c, node);
 	hosts_close(&c.hosts);
 	check_leave_out(s, node, used);
+	check_secrets(&s->model, &s->diag);
 	free(used);
 	s->model.node = model_text(node, strlen(node));
 }

@@ -43,6 +43,8 @@ void check_origination(struct check *c, const struct model_service *s, const str
 /* check_key.c: that a certificate and a key are one's own, and that a bundle holds certificates, as far as they can be read here. */
 void check_pair(struct check *c, const struct model_pem *certificate, const struct model_pem *key);
 void check_bundle(struct check *c, const struct model_pem *ca);
+/* Whether a private key is in what is left of the model; warns of each, unless d is NULL. */
+bool check_secrets(const struct model *m, struct diag *d);
 /* check_rule.c: what a route says of HTTP. */
 void check_rule(struct check *c, struct model_route *r, const struct source_marks *marks);
 bool check_http_only(const struct model_rule *r); /* what is not HTTP is not for it */

@@ -174,7 +174,7 @@ static int check_output(const struct options *o)
 	return EX_OK;
 }
 
-static int write_output(const char *path, const void *bytes, size_t len)
+static int write_output(const char *path, const void *bytes, size_t len, bool secret)
 {
 	if (strcmp(path, "-") == 0) {
 		if (file_write(STDOUT_FILENO, bytes, len) == 0)
@@ -182,7 +182,7 @@ static int write_output(const char *path, const void *bytes, size_t len)
 		fprintf(stderr, "sluice-rules: write: standard output: %s\n", strerror(errno));
 		return EX_IOERR;
 	}
-	if (file_replace(path, bytes, len) == 0)
+	if (file_replace(path, bytes, len, secret) == 0)
 		return EX_OK;
 	fprintf(stderr, "sluice-rules: write: %s: %s\n", path,
 		errno == EEXIST ? "not a regular file" : strerror(errno));
@@ -208,7 +208,7 @@ int command_compile(int argc, char **argv)
 		code = compile_bytes(&s, &bytes, &len);
 	if (code != EX_OK)
 		return code;
-	code = write_output(o.output, bytes, len);
+	code = write_output(o.output, bytes, len, check_secrets(&s.model, NULL));
 	free(bytes);
 	if (code == EX_OK && strcmp(o.output, "-") != 0)
 		printf("%s: %zu bytes, %zu service%s, %zu host%s\n", o.output, len,

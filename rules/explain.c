@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* sluice-rules explain: what happens to a connection, and why. */
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,8 +67,10 @@ static void decide(const struct policy *p, const struct ask *a, enum route_seen 
 {
 	struct route_query q = { .src = a->client, .dst = out->dst, .port = a->port,
 				 .alpn = a->alpn, .alpn_len = a->alpn_len, .ech = a->ech };
+	struct policy_http http = ask_http(a);
 	uint8_t fits[256];
 
+	q.http = seen == ROUTE_SEEN_HTTP ? &http : NULL;
 	out->seen = ROUTE_SEEN_NOTHING;
 	route_find(p, &q, &out->route);
 	if (out->route.verdict != ROUTE_SNIFF)
@@ -286,6 +287,8 @@ static void print_client(const struct answer *out, bool dialled)
 
 	if (out->route.verdict != ROUTE_DENY && dialled)
 		sees = "what the server answers";
+	else if (out->seen == ROUTE_SEEN_HTTP && out->route.reason == ROUTE_WHY_NO_ROUTE)
+		sees = "HTTP/1.1 404 Not Found";
 	else if (out->seen == ROUTE_SEEN_HTTP)
 		sees = out->route.verdict == ROUTE_DENY ? "HTTP/1.1 502 Bad Gateway"
 							: "HTTP/1.1 503 Service Unavailable";
@@ -309,9 +312,12 @@ static void print_service(const struct policy *p, const struct ask *a, const str
 		print_dialled(p, a, out, &s);
 	}
 	explain_print_limits(p, &s, out->seen);
-	print_client(out, find_undialled(p, out) == NULL);
+	if (!out->route.routed || !explain_route_answers(p, out->route.route))
+		print_client(out, find_undialled(p, out) == NULL);
+	if (!out->route.routed)
+		explain_print_service_traffic(p, out->route.service);
 	if (out->route.routed) {
-		explain_print_route(p, out->route.route, a->port);
+		explain_print_route(p, out->route.route, a->port, out->seen == ROUTE_SEEN_HTTP);
 		return;
 	}
 	printf(LABEL "outbound|%u||", "cluster:", a->port);
@@ -363,8 +369,9 @@ static int print_verdict(const struct policy *p, const struct ask *a, const stru
 	}
 	print_no_service(p, out);
 	if (r->routed) {
-		print_client(out, undialled == NULL);
-		explain_print_route(p, r->route, a->port);
+		if (!explain_route_answers(p, r->route))
+			print_client(out, undialled == NULL);
+		explain_print_route(p, r->route, a->port, out->seen == ROUTE_SEEN_HTTP);
 		return allowed ? EX_OK : EXPLAIN_REFUSED;
 	}
 	if (r->verdict == ROUTE_PASSTHROUGH) {
@@ -375,7 +382,9 @@ static int print_verdict(const struct policy *p, const struct ask *a, const stru
 	}
 	print_client(out, false);
 	printf(LABEL "%s\n", "cluster:",
-	       out->seen == ROUTE_SEEN_HTTP ? "none (route block_all)" : "BlackHoleCluster");
+	       out->seen != ROUTE_SEEN_HTTP		? "BlackHoleCluster"
+	       : r->reason == ROUTE_WHY_NO_ROUTE	? "none (flag NR)"
+							: "none (route block_all)");
 	return EXPLAIN_REFUSED;
 }
 
@@ -402,14 +411,14 @@ static int explain(const struct policy *p, const struct ask *a)
 	return open ? EX_OK : EXPLAIN_REFUSED;
 }
 
-static int explain_source(const char *path, const struct ask *a)
+static int explain_source(const char *path, const char *node, const struct ask *a)
 {
 	static struct source s; /* all else that is read hangs from it */
 	struct policy_error e;
 	struct policy p;
 	uint8_t *bytes;
 	size_t len;
-	int code = compile_source(&s, path, CHECK_MESH, false);
+	int code = compile_source(&s, path, node, false);
 
 	if (code == EX_OK)
 		code = compile_bytes(&s, &bytes, &len);
@@ -423,72 +432,29 @@ static int explain_source(const char *path, const struct ask *a)
 	return code;
 }
 
-/* The words after the options, in *words; and who asks. 0, or an exit code. */
-static int parse_options(struct ask *a, int argc, char **argv, char ***words)
-{
-	static const struct option longs[] = {
-		{ "client", required_argument, NULL, 'c' },
-		{ "alpn", required_argument, NULL, 'a' },
-		{ "ech", no_argument, NULL, 'e' },
-		{ NULL, 0, NULL, 0 },
-	};
-	struct ask said = { .client_known = false };
-	const char *why;
-	int c;
-
-	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-		if (c == 'c' && addr_parse(&said.client, optarg, strlen(optarg)) < 0) {
-			fprintf(stderr, "sluice-rules: explain: %s: not an IP address\n", optarg);
-			return EX_USAGE;
-		} else if (c == 'a' && ask_parse_alpn(&said, optarg, &why) < 0) {
-			fprintf(stderr, "sluice-rules: explain: %s: %s\n", optarg, why);
-			return EX_USAGE;
-		} else if (c == '?') {
-			return command_usage(argv[0]);
-		}
-		said.client_known |= c == 'c';
-		said.ech |= c == 'e';
-	}
-	if (argc - optind != 2)
-		return command_usage(argv[0]);
-	*words = argv + optind;
-	if (ask_parse(a, (*words)[1], &why) < 0) {
-		fprintf(stderr, "sluice-rules: explain: %s: %s\n", (*words)[1], why);
-		return EX_USAGE;
-	}
-	if (said.ech || said.alpn_len > 0) {
-		if (a->kind != ASK_TCP || a->seen == ROUTE_SEEN_HTTP) {
-			fprintf(stderr, "sluice-rules: explain: %s: --alpn and --ech are about TLS\n",
-				(*words)[1]);
-			return EX_USAGE;
-		}
-		a->seen = ROUTE_SEEN_TLS;
-	}
-	a->client = said.client;
-	a->client_known = said.client_known;
-	a->ech = said.ech;
-	a->alpn_len = said.alpn_len;
-	memcpy(a->alpn, said.alpn, said.alpn_len);
-	return EX_OK;
-}
-
 int command_explain(int argc, char **argv)
 {
+	struct explain_options o;
 	struct policy p;
 	struct ask a;
-	char **words = argv;
-	int compiled, code = parse_options(&a, argc, argv, &words);
+	int compiled, code = explain_parse_options(&o, &a, argc, argv);
 
 	if (code != EX_OK)
 		return code;
-	compiled = compile_is_policy(words[0]);
+	compiled = compile_is_policy(o.policy);
 	if (compiled < 0) {
-		fprintf(stderr, "sluice-rules: open: %s: %s\n", words[0], strerror(errno));
+		fprintf(stderr, "sluice-rules: open: %s: %s\n", o.policy, strerror(errno));
 		return EX_NOINPUT;
 	}
 	if (compiled == 0)
-		return explain_source(words[0], &a);
-	code = compile_open(&p, words[0]);
+		return explain_source(o.policy, o.node != NULL ? o.node : CHECK_MESH, &a);
+	if (o.node != NULL) {
+		fprintf(stderr,
+			"sluice-rules: explain: --node is about a source: %s is compiled for its node\n",
+			o.policy);
+		return EX_USAGE;
+	}
+	code = compile_open(&p, o.policy);
 	if (code != EX_OK)
 		return code;
 	code = explain(&p, &a);

@@ -9,6 +9,10 @@
 #define EXPLAIN_REFUSED 1
 #define EXPLAIN_LABEL   "%-9s "
 
+struct explain_options { const char *policy, *node; /* node NULL: not said */ };
+/* explain_option.c: 0, or an exit code. */
+int explain_parse_options(struct explain_options *o, struct ask *a, int argc, char **argv);
+
 /* Each prints the answer to a question of its kind. Returns 0 or EXPLAIN_REFUSED. */
 int explain_udp(const struct policy *p, const struct ask *a);
 int explain_dns(const struct policy *p, const struct ask *a);
@@ -22,7 +26,13 @@ size_t explain_alpn(const struct policy *p, uint32_t service, uint8_t out[256]);
 void explain_print_hello(const struct ask *a);
 
 /* explain_gateway.c: the route, where it leads, and the clusters that the log will name. */
-void explain_print_route(const struct policy *p, uint32_t route, uint16_t port);
+void explain_print_route(const struct policy *p, uint32_t route, uint16_t port, bool http);
+/* explain_rule.c: what becomes of a request that the route takes. */
+void explain_print_rule(const struct policy *p, uint32_t route);
+bool explain_route_answers(const struct policy *p, uint32_t route);
+/* The TLS that is spoken to them, if there is any. */
+void explain_print_gateway_tls(const struct policy *p, uint32_t gateway);
+void explain_print_service_traffic(const struct policy *p, uint32_t service);
 /* Whether all that the route leads to is never dialled. */
 bool explain_route_undialled(const struct policy *p, uint32_t route);
 /* The same for what comes to the gateway that the policy's node is. */

@@ -59,7 +59,7 @@ static void print_destination(const struct policy *p, const struct policy_destin
 	printf("; weight %u of %u\n", d->weight, sum);
 }
 
-void explain_print_route(const struct policy *p, uint32_t route, uint16_t port)
+void explain_print_route(const struct policy *p, uint32_t route, uint16_t port, bool http)
 {
 	struct policy_destination d;
 	struct policy_gateway g;
@@ -67,9 +67,13 @@ void explain_print_route(const struct policy *p, uint32_t route, uint16_t port)
 
 	policy_route(p, route, &r);
 	printf(LABEL "%s\n", "route:", r.name);
+	if (http)
+		explain_print_rule(p, route);
 	for (uint32_t i = 0; i < r.destinations.n; i++) {
 		policy_destination(p, r.destinations.first + i, &d);
 		print_destination(p, &d, port, r.weight);
+		if (d.host == NULL)
+			explain_print_gateway_tls(p, d.gateway);
 	}
 	for (uint32_t i = 0; i < r.destinations.n; i++) {
 		policy_destination(p, r.destinations.first + i, &d);
@@ -101,7 +105,7 @@ bool explain_route_undialled(const struct policy *p, uint32_t route)
 				return false;
 		}
 	}
-	return true;
+	return r.destinations.n > 0;
 }
 
 /* How a client would have to speak to the server. */
@@ -117,6 +121,7 @@ int explain_own_gateway(const struct policy *p, uint32_t gateway, const struct a
 	struct policy_port server = {.protocol = POLICY_PROTO_NONE};
 	struct route_query q = { .src = a->client, .port = a->port, .seen = a->seen,
 				 .name = a->name_len > 0 ? a->name : NULL, .name_len = a->name_len };
+	struct policy_http request = ask_http(a);
 	struct policy_gateway g;
 	struct route r;
 	bool http, known = policy_gateway_server(p, gateway, a->port, &server);
@@ -125,6 +130,7 @@ int explain_own_gateway(const struct policy *p, uint32_t gateway, const struct a
 	http = policy_protocol_is_http(server.protocol);
 	if (q.seen == ROUTE_SEEN_NOTHING && known)
 		q.seen = spoken(server.protocol);
+	q.http = q.seen == ROUTE_SEEN_HTTP ? &request : NULL;
 	route_find_gateway(p, gateway, &q, &r);
 	printf(LABEL "%s, port %u, at gateway %s\n", "asked:", a->name_len > 0 ? a->name : "no host",
 	       a->port, g.name);
@@ -134,7 +140,7 @@ int explain_own_gateway(const struct policy *p, uint32_t gateway, const struct a
 	if (r.routed) {
 		printf(LABEL "%s:%u\n", "server:", policy_protocol_name(server.protocol),
 		       server.number);
-		explain_print_route(p, r.route, a->port);
+		explain_print_route(p, r.route, a->port, http);
 		return EX_OK;
 	}
 	printf(LABEL "%s\n", "client:",

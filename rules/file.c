@@ -44,13 +44,13 @@ static int sync_directory(const char *path, size_t len)
 }
 
 /* Writes the temporary file; closes fd in any case. */
-static int fill(int fd, const void *bytes, size_t len)
+static int fill(int fd, const void *bytes, size_t len, mode_t mode)
 {
 	mode_t mask = umask(0);
 	int error = 0;
 
 	umask(mask);
-	if (fchmod(fd, 0644 & ~mask) < 0 || file_write(fd, bytes, len) < 0 || fsync(fd) < 0)
+	if (fchmod(fd, mode & ~mask) < 0 || file_write(fd, bytes, len) < 0 || fsync(fd) < 0)
 		error = errno;
 	if (close(fd) < 0 && error == 0)
 		error = errno;
@@ -58,7 +58,7 @@ static int fill(int fd, const void *bytes, size_t len)
 	return error == 0 ? 0 : -1;
 }
 
-int file_replace(const char *path, const void *bytes, size_t len)
+int file_replace(const char *path, const void *bytes, size_t len, bool secret)
 {
 	const char *slash = strrchr(path, '/');
 	size_t directory = slash != NULL ? (size_t)(slash + 1 - path) : 0;
@@ -75,7 +75,7 @@ int file_replace(const char *path, const void *bytes, size_t len)
 	fd = mkostemp(temporary, O_CLOEXEC);
 	if (fd < 0) {
 		error = errno;
-	} else if (fill(fd, bytes, len) < 0 || rename(temporary, path) < 0) {
+	} else if (fill(fd, bytes, len, secret ? 0600 : 0644) < 0 || rename(temporary, path) < 0) {
 		error = errno;
 		unlink(temporary);
 	} else if (sync_directory(path, directory) < 0) {

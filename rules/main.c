@@ -20,7 +20,7 @@ static const struct {
 	{ "check", command_check, " [--strict] [--node NAME] POLICY.ini", "say everything that is wrong or doubtful" },
 	{ "compile", command_compile, " [--strict] [--node NAME] [-o FILE] POLICY.ini", "write the compiled policy (POLICY.slp)" },
 	{ "show", command_show, " POLICY.slp", "print a compiled policy as INI" },
-	{ "explain", command_explain, " [--client ADDRESS] [--alpn LIST] [--ech] POLICY URL|HOST:PORT|ADDRESS:PORT", "say what happens to a connection, and why" },
+	{ "explain", command_explain, " [--node NAME] [--client ADDRESS] [--method M] [--header NAME=VALUE] [--alpn LIST] [--ech] POLICY URL|HOST:PORT|ADDRESS:PORT", "say what happens to a connection, and why" },
 	{ "defaults", command_defaults, "", "print the effective defaults as INI" },
 	{ "help", command_help, "", "print this" },
 	{ "--help", command_help, NULL, NULL },

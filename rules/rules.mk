@@ -9,4 +9,4 @@ DEVICE_SRC   := rules/libc.c rules/output.c rules/printf.c
 COMPILER_SRC := $(filter-out $(READER_SRC) $(DEVICE_SRC),$(wildcard rules/*.c))
 RULES_SRC    := $(READER_SRC) $(COMPILER_SRC)
 
-$(eval $(call host-program,sluice-rules,$(RULES_SRC),inih))
+$(eval $(call host-program,sluice-rules,$(RULES_SRC),inih bearssl))

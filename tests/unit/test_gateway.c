@@ -18,6 +18,8 @@
 /* LINK: rules/verify_rule.c rules/verify_traffic.c rules/base64.c rules/emit_rule.c */
 /* LINK: rules/emit_traffic.c rules/check_key.c rules/check_rule.c rules/check_traffic.c */
 /* LINK: rules/value_rule.c rules/value_traffic.c rules/show_rule.c rules/show_traffic.c */
+/* LINK: rules/explain_rule.c rules/explain_option.c */
+/* LINK: rules/key.c */
 #include <getopt.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -43,9 +45,10 @@ static const char plant[] =
 	"[service db]\nhosts = db.example\nports = tcp:5432\nresolution = static\n"
 	"endpoints = 203.0.113.5\naddresses = 198.51.100.0/24\n"
 	"[service direct]\nhosts = direct.example\nports = https:443\nresolution = dns\n"
+	"[service api]\nhosts = api.example\nports = http:80\nresolution = dns\n"
 	"[gateway egress]\naddress = egress.example, 203.0.113.7:8080 weight 2\n"
 	"servers = http:80, tls:443, tcp:5432\n"
-	"hosts = www.wikipedia.org, *.shop.example, db.example\n"
+	"hosts = www.wikipedia.org, *.shop.example, db.example, api.example\n"
 	"subset wikipedia =\nsubset spare = 203.0.113.8\n"
 	"[gateway far]\naddress = far.example:9443\nservers = tls:443\nhosts = *.shop.example\n"
 	"via = tls\nca = /etc/far.pem\n"
@@ -58,6 +61,11 @@ static const char plant[] =
 	"[route db]\nhosts = db.example\nto = egress\n"
 	"[route wikipedia-out]\nhosts = www.wikipedia.org\nport = 80\nfrom = egress\n"
 	"to = www.wikipedia.org:80\n"
+	"[route api-old]\nhosts = api.example\npath = /old*\nredirect = scheme https, code 308\n"
+	"response-set x-why = old\n"
+	"[route api]\nhosts = api.example\nport = 80\nmethod = POST\nheader x-kind = red\n"
+	"to = egress\ntimeout = 5s\nretries = 1\nretry-on = 503\nrequest-set x-a = b\n"
+	"rewrite-uri = /v2\n"
 	"[route shop-out]\nhosts = *.shop.example\nfrom = egress\nto = far\n";
 
 static struct source source;
@@ -118,8 +126,8 @@ static char *names(const struct policy *p, char out[256])
 static void test_nodes(void **state)
 {
 	static const struct { const char *node; int own; const char *names; } rows[] = {
-		{"mesh", -1, "db direct shop wikipedia | egress:2 far:0 | wide narrow narrow-all "
-			     "wikipedia db "},
+		{"mesh", -1, "api db direct shop wikipedia | egress:2 far:0 | wide narrow "
+			     "narrow-all wikipedia db api-old api "},
 		{"egress", 0, "wikipedia | egress:0 far:0 | wikipedia-out shop-out "},
 		{"far", 0, "| far:0 | "},
 	};
@@ -315,20 +323,23 @@ static void test_show_again(void **state)
 static char *explain(const char *node, const char *what, int *code, char out[2048])
 {
 	char path[] = "/tmp/test_gateway.XXXXXX";
-	char *words[] = {(char[]){"explain"}, path, strdup(what), NULL};
+	char *words[8] = {(char[]){"explain"}, path}, *kept_what = strdup(what), *word;
+	int n = 2;
 	struct policy p;
 	size_t len;
 	uint8_t *bytes = compile_plant(node, &p, &len);
 	int fd = mkstemp(path), kept = dup(STDOUT_FILENO);
 	FILE *caught = tmpfile();
 
-	assert_true(fd >= 0 && kept >= 0 && caught != NULL && words[2] != NULL);
+	assert_true(fd >= 0 && kept >= 0 && caught != NULL && kept_what != NULL);
+	for (word = strtok(kept_what, " "); word != NULL; word = strtok(NULL, " "))
+		words[n++] = word;
 	assert_int_equal(write(fd, bytes, len), (ssize_t)len);
 	close(fd);
 	fflush(stdout);
 	assert_true(dup2(fileno(caught), STDOUT_FILENO) >= 0);
 	optind = 0;
-	*code = command_explain(3, words);
+	*code = command_explain(n, words);
 	fflush(stdout);
 	assert_true(dup2(kept, STDOUT_FILENO) >= 0);
 	close(kept);
@@ -336,7 +347,7 @@ static char *explain(const char *node, const char *what, int *code, char out[204
 	rewind(caught);
 	out[fread(out, 1, 2047, caught)] = '\0';
 	fclose(caught);
-	free(words[2]);
+	free(kept_what);
 	free(bytes);
 	return out;
 }
@@ -354,10 +365,30 @@ static void test_explain(void **state)
 		 "to:       gateway egress, subset spare, via plain, at 203.0.113.8:443; weight 1 "
 		 "of 4\n"
 		 "to:       gateway far, via tls, at far.example:9443; weight 3 of 4\n"
+		 "tls:      to far: TLS 1.2 or 1.3, ca /etc/far.pem\n"
 		 "cluster:  outbound|443|spare|egress\n"
 		 "cluster:  outbound|443||far\n"},
 		{"mesh", "https://direct.example", 0, "route:    direct, through no gateway\n"},
 		{"mesh", "198.51.100.7:5432", 0, "route:    db\n"},
+		{"mesh", "http://api.example/oldest?x", 0,
+		 "route:    api-old\n"
+		 "client:   HTTP/1.1 308, to scheme https\n"
+		 "response: sets x-why: old\n"},
+		{"mesh", "--method POST --header X-Kind=red http://api.example", 0,
+		 "route:    api\n"
+		 "timeout:  all 5s\n"
+		 "retries:  1 on 503\n"
+		 "rewrite:  the path's matched part becomes /v2\n"
+		 "request:  sets x-a: b\n"
+		 "to:       gateway egress, via plain, at egress.example:80, "},
+		{"mesh", "--method POST api.example:80", 1,
+		 "why:      the host has routes, but none for this\n"
+		 "service:  none\n"
+		 "client:   HTTP/1.1 404 Not Found\n"
+		 "cluster:  none (flag NR)\n"},
+		{"mesh", "--method POST https://api.example", EX_USAGE, ""},
+		{"mesh", "--header x http://api.example", EX_USAGE, ""},
+		{"mesh", "--node mesh http://api.example", EX_USAGE, ""},
 		{"egress", "http://www.wikipedia.org", 0,
 		 "asked:    www.wikipedia.org, port 80, at gateway egress\n"
 		 "verdict:  allowed\n"
@@ -444,7 +475,7 @@ static void test_gateway_decision(void **state)
 static void test_refused(void **state)
 {
 	static const struct { const char *node; size_t errors; } rows[] = {
-		{"mesh", 1}, {"egress", 1}, {"far", 0}};
+		{"mesh", 18}, {"egress", 2}, {"far", 1}};
 	size_t len;
 
 	(void)state;

@@ -15,6 +15,7 @@
 /* LINK: rules/traffic.c rules/value.c rules/value_rule.c rules/value_traffic.c rules/verify.c */
 /* LINK: rules/verify_gateway.c rules/verify_record.c rules/verify_rule.c rules/verify_table.c */
 /* LINK: rules/verify_traffic.c rules/word.c */
+/* LINK: rules/key.c */
 #include "policy_model.h"
 #include "rules/check.h"
 #include "rules/route.h"
