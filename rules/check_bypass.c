@@ -90,6 +90,19 @@ static bool see_direct(const struct hosts_entry *e, void *user)
 	return false;
 }
 
+/* Whether a route before r has said the same of the host. */
+static bool is_told(const struct model *m, const struct model_route *r, const struct model_host *h)
+{
+	for (const struct model_route *o = m->routes.v; o < r; o++) {
+		if (!check_comes_from(o, CHECK_MESH) || !leads_to(o, NULL) || o->port != r->port)
+			continue;
+		for (size_t j = 0; j < o->hosts.n; j++)
+			if (hosts_same(&o->hosts.v[j], h))
+				return true;
+	}
+	return false;
+}
+
 static void check_unused(struct check *c, const struct model_gateway *g)
 {
 	const struct model *m = c->model;
@@ -131,6 +144,8 @@ void check_bypass(struct check *c)
 		for (size_t j = 0; j < r->hosts.n; j++) {
 			struct direct d = { .check = c, .route = r, .host = &r->hosts.v[j] };
 
+			if (is_told(m, r, d.host))
+				continue;
 			hosts_find(&c->hosts, d.host, see_direct, &d);
 		}
 	}

@@ -387,9 +387,9 @@ static void traffic_default(struct policy_traffic *t, const struct source_marks 
 	};
 
 	for (size_t i = 0; i < sizeof(defaults) / sizeof(defaults[0]); i++) {
-		if (marks->line[defaults[i].key] == 0)
+		if (marks->line[defaults[i].key] == 0 || marks->bad[defaults[i].key])
 			*defaults[i].field = defaults[i].value;
-		else
+		if (marks->line[defaults[i].key] != 0)
 			t->outliers |= defaults[i].outliers;
 	}
 }
