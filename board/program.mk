@@ -20,8 +20,8 @@ $(O)/obj/$(1)/%.o: %.c $(O)/autoconf.h $(O)/.toolchain | $(3)
 	$$(Q)$$(cc_$(1)) -MMD -MP -c -o $$@ $$<
 endef
 $(eval $(call object-rule,target,CC,$(UAPI)/.stamp $(DEPS_TARGET_LIBS)))
-# The one host program needs no other library, and who builds only the programs builds no other.
-$(eval $(call object-rule,host,HOSTCC,$(DEPS_HOST)/lib/libinih.a))
+# The one host program needs no other libraries, and who builds only the programs builds no others.
+$(eval $(call object-rule,host,HOSTCC,$(addprefix $(DEPS_HOST)/lib/,libinih.a libbearssl.a)))
 $(eval $(call object-rule,sanitize,ASAN,$(DEPS_HOST_LIBS)))
 $(eval $(call object-rule,fuzz,FUZZCC,$(DEPS_HOST_LIBS)))
 
