@@ -27,7 +27,7 @@ class Machine(Node):
         self.plant = plant
         self.short = name
         self.guarded = guarded
-        pod = plant.internet.pod(f"{name}{plant.number}", plant.family)
+        pod = plant.internet.pod(f"p{plant.number}{name}", plant.family)
         args = ["--workers", "1", *([] if guarded else ["--mark", "none"]), *args]
         super().__init__(pod, plant.programs, args, role=role)
         self.sniffer = Sniffer(pod)
