@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Checks of certificates and keys: those in the policy, and those of the device that are here as well. */
+/* Checks of certificates and keys: in the policy, and of the device where they are here as well. */
 #include "rules/check.h"
 
 #include <stdlib.h>
@@ -64,9 +64,9 @@ void check_bundle(struct check *c, const struct model_pem *ca)
 	free(read);
 }
 
-static void check_secret(struct diag *d, const struct model_pem *key, bool *secret)
+static void check_secret(struct diag *d, const struct model_pem *key, bool used, bool *secret)
 {
-	if (key->bytes == NULL)
+	if (key->bytes == NULL || !used)
 		return;
 	*secret = true;
 	if (d != NULL)
@@ -80,10 +80,17 @@ bool check_secrets(const struct model *m, struct diag *d)
 	bool secret = false;
 
 	for (size_t i = 0; i < m->services.n; i++)
-		check_secret(d, &m->services.v[i].tls.private_key, &secret);
+		check_secret(d, &m->services.v[i].tls.private_key,
+			     m->services.v[i].tls_mode == MODEL_TLS_MUTUAL, &secret);
 	for (size_t i = 0; i < m->gateways.n; i++) {
-		check_secret(d, &m->gateways.v[i].tls.private_key, &secret);
-		check_secret(d, &m->gateways.v[i].server_tls.private_key, &secret);
+		const struct model_gateway *g = &m->gateways.v[i];
+		bool ends = false;
+
+		for (size_t k = 0; k < g->servers.n; k++)
+			ends |= g->servers.v[k].tls == POLICY_SERVER_SIMPLE ||
+				g->servers.v[k].tls == POLICY_SERVER_MUTUAL;
+		check_secret(d, &g->tls.private_key, g->via == POLICY_VIA_MUTUAL, &secret);
+		check_secret(d, &g->server_tls.private_key, ends, &secret);
 	}
 	return secret;
 }

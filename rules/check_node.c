@@ -75,16 +75,15 @@ static bool is_destination(const struct model *m, const struct model_service *s)
 	} while (0)
 
 /*
- * What only the gateway itself needs, and what only those need who come to it: nobody gets the keys of
- * others.
+ * What only the gateway itself needs, and what only those need who come to it: nobody gets the keys
+ * of others. Keys go with via and with the servers' modes.
  */
 static void split_gateway(struct model_gateway *g, bool own)
 {
-	bool mutual = false, ends = false;
+	bool mutual = false;
 
 	if (own) {
 		g->via = POLICY_VIA_PLAIN;
-		g->tls = (struct model_tls){ .sni = NULL };
 		policy_traffic_defaults(&g->traffic);
 	} else {
 		g->proxy_from.n = 0;
@@ -94,14 +93,8 @@ static void split_gateway(struct model_gateway *g, bool own)
 
 		*mode = own ? *mode : POLICY_SERVER_NONE;
 		mutual |= *mode == POLICY_SERVER_MUTUAL;
-		ends |= mutual || *mode == POLICY_SERVER_SIMPLE;
 	}
-	if (!ends)
-		g->server_tls = (struct model_tls){ .sni = NULL };
-	if (!mutual) {
-		g->server_tls.ca = (struct model_pem){ .path = NULL };
-		g->server_tls.alt_names.n = 0;
-	}
+	g->server_tls.no_ca = !mutual;
 }
 
 void check_leave_out(struct source *s, const char *node, const bool *used)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Checks of how connections to gateways and services are made: limits, health, and the keys of TLS. */
+/* Checks of how connections are made: limits, health, and the keys of TLS. */
 #include "rules/check.h"
 
 #include <stdio.h>
@@ -21,8 +21,8 @@ static const struct key health_keys[] = {
 	{ KEY_UNHEALTHY_THRESHOLD, "unhealthy-threshold" },
 	{ KEY_HEALTHY_THRESHOLD, "healthy-threshold" } };
 
-void check_traffic(struct check *c, const struct policy_traffic *t, const struct source_marks *marks,
-		   const char *who)
+void check_traffic(struct check *c, const struct policy_traffic *t,
+		   const struct source_marks *marks, const char *who)
 {
 	if (source_is_bad(marks, KEY_HEALTH_CHECK))
 		return;

@@ -181,7 +181,7 @@ static void put_action(const struct emit *w, const struct model_rule *m, uint8_t
 	}
 }
 
-/* Whether the record, of which the runs are not written yet, is what a route has that says nothing. */
+/* Whether the record, the runs of which are not written yet, says nothing. */
 static bool is_silent(const struct model_rule *m, const uint8_t *r)
 {
 	static const uint8_t silent[RULE_SIZE] = {[RULE_RETRIES] = POLICY_RETRIES,

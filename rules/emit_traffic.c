@@ -78,11 +78,13 @@ static void put_tls(struct emit *w, const struct model_tls *t, unsigned role, ui
 	memset(r, 0, TLS_SIZE);
 	r[TLS_ROLE] = (uint8_t)role;
 	r[TLS_FLAGS] = t->only_13 ? TLS_FLAG_ONLY_13 : 0;
-	put_pem(w, &t->ca, 0, r);
+	if (!t->no_ca)
+		put_pem(w, &t->ca, 0, r);
 	put_pem(w, &t->certificate, 1, r);
 	put_pem(w, &t->private_key, 2, r);
 	put_le32(r + TLS_SNI, text_ref(w, t->sni));
-	put_le32(r + TLS_ALT_NAMES, emit_string_list_ref(w, &t->alt_names));
+	if (!t->no_ca)
+		put_le32(r + TLS_ALT_NAMES, emit_string_list_ref(w, &t->alt_names));
 	if (t->pins.n > 0) {
 		uint8_t *sums = take_pins(&t->pins);
 
@@ -103,12 +105,14 @@ static void collect_pem(struct emit *w, const struct model_pem *pem)
 
 static void collect_tls(struct emit *w, const struct model_tls *t)
 {
-	collect_pem(w, &t->ca);
+	if (!t->no_ca)
+		collect_pem(w, &t->ca);
 	collect_pem(w, &t->certificate);
 	collect_pem(w, &t->private_key);
 	if (t->sni != NULL)
 		pool_add_string(&w->strings, t->sni);
-	emit_add_strings(w, &t->alt_names);
+	if (!t->no_ca)
+		emit_add_strings(w, &t->alt_names);
 	if (t->pins.n > 0) {
 		uint8_t *sums = take_pins(&t->pins);
 
@@ -177,7 +181,7 @@ void emit_collect_traffic_lists(struct emit *w)
 
 		if (gateway_role(g) >= 0)
 			emit_string_list(w, &g->tls.alt_names, true);
-		if (server_role(g) >= 0)
+		if (server_role(g) >= 0 && !g->server_tls.no_ca)
 			emit_string_list(w, &g->server_tls.alt_names, true);
 	}
 }

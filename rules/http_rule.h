@@ -9,10 +9,10 @@
 #include "rules/policy.h"
 
 /*
- * A request as routes look at it. The path is without query and fragment, as it will go out: who asks
- * has dealt with its dot segments. header() gives the value of the nth line, from 0, of the field with a
- * name, which is in lower case; NULL: there are no more. Several are matched joined by commas, as
- * Envoy does.
+ * A request as routes look at it. The path is without query and fragment, as it will go out: who
+ * asks has dealt with its dot segments. header() gives the value of the nth line, from 0, of the
+ * field with a name, which is in lower case; NULL: there are no more. Several are matched joined by
+ * commas, as Envoy does.
  */
 struct policy_http {
 	const char *path;
@@ -63,8 +63,8 @@ struct policy_route_http {
 /* Of any route: what is not said has the default. */
 void policy_route_http(const struct policy *p, uint32_t route, struct policy_route_http *h);
 /*
- * How many bytes of a path that the route matched its rewrite-uri replaces: the prefix, or all of it
- * where it matched exactly; 1 where the route is for any path.
+ * How many bytes of a path that the route matched its rewrite-uri replaces: the prefix (the longest
+ * that matches), or all of it where it matched exactly; 1 where the route is for any path.
  */
 size_t policy_route_rewrites(const struct policy *p, uint32_t route, const char *path, size_t len);
 
@@ -98,8 +98,8 @@ void policy_conditions(const struct policy *p, uint32_t route, struct policy_con
 void policy_header_match(const struct policy *p, uint32_t i, struct policy_header_match *m);
 
 /*
- * Whether a request is for the route. What is not HTTP (NULL) is for one that neither has conditions
- * nor answers.
+ * Whether a request is for the route. What is not HTTP (NULL) is for one that neither has
+ * conditions nor answers.
  */
 bool policy_route_meets(const struct policy *p, uint32_t route, const struct policy_http *http);
 /* Whether a name is a field's, in lower case; and whether no policy may change that field. */

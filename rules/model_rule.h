@@ -20,6 +20,7 @@ struct model_tls {
 	const char *sni;
 	struct model_strings alt_names, pins; /* pins: sha256/BASE64 */
 	bool only_13;
+	bool no_ca; /* no server is mutual: ca and alt_names are not for this node */
 };
 
 /* A named key of a route: a condition or a change. */

@@ -39,8 +39,8 @@ void policy_service_traffic(const struct policy *p, uint32_t i, struct policy_tr
 void policy_traffic_defaults(struct policy_traffic *t);
 
 /*
- * A certificate, bundle or key: a file of the device (path), or in the policy (path NULL): the bytes
- * of a PEM or DER file, behind which is a NUL that len does not count. Both NULL: not said.
+ * A certificate, bundle or key: a file of the device (path), or in the policy (path NULL): the
+ * bytes of a PEM or DER file, behind which is a NUL that len does not count. Both NULL: not said.
  */
 struct policy_pem { const char *path; const uint8_t *bytes; uint32_t len; };
 

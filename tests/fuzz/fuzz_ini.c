@@ -61,6 +61,39 @@ static void free_kept(void)
 	}
 }
 
+static void free_pem(struct model_pem *pem)
+{
+	union { const uint8_t *from; void *to; } bytes = { pem->bytes };
+
+	free(bytes.to);
+}
+
+static void free_tls(struct model_tls *t)
+{
+	free_pem(&t->ca);
+	free_pem(&t->certificate);
+	free_pem(&t->private_key);
+	free(t->alt_names.v);
+	free(t->pins.v);
+}
+
+static void free_changes(struct model_changes *c)
+{
+	free(c->set.v);
+	free(c->add.v);
+	free(c->remove.v);
+}
+
+static void free_rule(struct model_rule *r)
+{
+	free(r->paths.v);
+	free(r->methods.v);
+	free(r->headers.v);
+	free(r->retry_on.statuses.v);
+	free_changes(&r->request);
+	free_changes(&r->response);
+}
+
 static void free_service(struct model_service *s)
 {
 	free(s->hosts.v);
@@ -69,6 +102,7 @@ static void free_service(struct model_service *s)
 	free(s->addresses.v);
 	free(s->clients.v);
 	free(s->endpoints.v);
+	free_tls(&s->tls);
 }
 
 static void free_gateway(struct model_gateway *g)
@@ -79,7 +113,9 @@ static void free_gateway(struct model_gateway *g)
 	free(g->servers.v);
 	free(g->hosts.v);
 	free(g->subsets.v);
-	free(g->subject_alt_names.v);
+	free_tls(&g->tls);
+	free_tls(&g->server_tls);
+	free(g->proxy_from.v);
 }
 
 static void free_source(struct source *s)
@@ -94,6 +130,7 @@ static void free_source(struct source *s)
 		free(m->routes.v[i].hosts.v);
 		free(m->routes.v[i].from.v);
 		free(m->routes.v[i].to.v);
+		free_rule(&m->routes.v[i].rule);
 	}
 	free(m->services.v);
 	free(m->gateways.v);
