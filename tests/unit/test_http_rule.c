@@ -125,6 +125,8 @@ static const struct request requests[] = {
 	 "head"},
 	{"www.example", 80, "GET", "/", {"x-kind:red, green", "user-agent:x", "user-agent:curl/1", "accept:a"},
 	 "!"},
+	{"www.example", 80, "GET", "/", {"x-kind:re", "x-kind:, green", "user-agent:curl/", "accept:a"},
+	 "!"},
 	{"www.example", 80, "GET", "/oldest", {NULL}, "moved"},
 	{"www.example", 80, "GET", "/secret", {NULL}, "no"},
 	{"www.example", 80, "POST", "/", {NULL}, "post"},
