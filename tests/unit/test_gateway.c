@@ -382,7 +382,6 @@ static void test_explain(void **state)
 		 "request:  sets x-a: b\n"
 		 "to:       gateway egress, via plain, at egress.example:80, "},
 		{"mesh", "--method POST api.example:80", 1,
-		 "why:      the host has routes, but none for this\n"
 		 "service:  none\n"
 		 "client:   HTTP/1.1 404 Not Found\n"
 		 "cluster:  none (flag NR)\n"},
