@@ -382,6 +382,7 @@ static void test_explain(void **state)
 		 "request:  sets x-a: b\n"
 		 "to:       gateway egress, via plain, at egress.example:80, "},
 		{"mesh", "--method POST api.example:80", 1,
+		 "why:      no route has this host and port, or none of its routes is for this\n"
 		 "service:  none\n"
 		 "client:   HTTP/1.1 404 Not Found\n"
 		 "cluster:  none (flag NR)\n"},
@@ -400,7 +401,7 @@ static void test_explain(void **state)
 		 "why:      the gateway's hosts do not hold this host\n"
 		 "client:   HTTP/1.1 404 Not Found\n"},
 		{"egress", "https://www.wikipedia.org", 1,
-		 "why:      no route from the gateway has this host and port\n"
+		 "why:      no route has this host and port, or none of its routes is for this\n"
 		 "client:   the connection is closed before a byte goes out\n"},
 		{"egress", "www.wikipedia.org:81", 1,
 		 "why:      no server of the gateway has this port and protocol\n"},
