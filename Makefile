@@ -59,7 +59,7 @@ include tests/tests.mk
 programs: $(PROGRAMS)
 sbom: $(O)/sluice.cdx.json
 size: programs
-	$(Q)board/size $(SIZE) $(TARGET_ARCH) $(O)
+	$(Q)board/size $(SIZE) $(TARGET_ARCH) $(O) $(TLS)
 
 MAN          = $(wildcard docs/man/*.[1-9])
 SHARE       := $(DESTDIR)$(PREFIX)/share

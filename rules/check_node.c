@@ -5,11 +5,38 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What nodes say to the gateway has to be what it listens for, where it is sluice's own. */
+static void check_listens(struct check *c, const struct model_gateway *g)
+{
+	bool by_tls = g->via == POLICY_VIA_TLS || g->via == POLICY_VIA_MUTUAL;
+
+	if (g->via == POLICY_VIA_CONNECT || g->via == POLICY_VIA_SOCKS5)
+		diag_error(c->diag, g->at, "gateway %s: via = %s leads to gateways of others: no node can be one",
+			   g->name, policy_via_name(g->via));
+	if (g->via == POLICY_VIA_PROXY_V2 && g->proxy_from.n == 0)
+		diag_error(c->diag, g->at,
+			   "gateway %s: via = proxy-v2 needs proxy-protocol-from at the gateway: it would refuse its nodes",
+			   g->name);
+	for (size_t i = 0; i < g->servers.n; i++) {
+		const struct model_port *p = &g->servers.v[i];
+		bool ends = p->tls == POLICY_SERVER_SIMPLE || p->tls == POLICY_SERVER_MUTUAL;
+
+		if (by_tls && !ends)
+			diag_error(c->diag, p->at,
+				   "gateway %s: servers: %s:%u ends no TLS, but nodes come via = %s: simple or mutual is needed",
+				   g->name, policy_protocol_name(p->protocol), p->number,
+				   policy_via_name(g->via));
+	}
+}
+
 void check_node(struct check *c, const char *node)
 {
+	const struct model_gateway *g = check_find_gateway(c->model, node);
 	struct diag_guess guess = { .word = node };
 
-	if (strcmp(node, CHECK_MESH) == 0 || check_find_gateway(c->model, node) != NULL)
+	if (g != NULL)
+		check_listens(c, g);
+	if (strcmp(node, CHECK_MESH) == 0 || g != NULL)
 		return;
 	diag_guess(&guess, CHECK_MESH);
 	for (size_t i = 0; i < c->model->gateways.n; i++)

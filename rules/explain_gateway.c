@@ -116,6 +116,23 @@ static enum route_seen spoken(enum policy_protocol server)
 						: ROUTE_SEEN_NOTHING;
 }
 
+/* Whether the server ends TLS: then what is inside decides. */
+static bool ends_tls(const struct policy *p, uint32_t gateway, uint16_t number)
+{
+	struct policy_gateway g;
+	struct policy_port port;
+
+	policy_gateway(p, gateway, &g);
+	for (uint32_t i = 0; i < g.servers.n; i++) {
+		enum policy_server_tls tls = policy_server_tls(p, g.servers.first + i);
+
+		policy_port(p, g.servers.first + i, &port);
+		if (port.number == number)
+			return tls == POLICY_SERVER_SIMPLE || tls == POLICY_SERVER_MUTUAL;
+	}
+	return false;
+}
+
 int explain_own_gateway(const struct policy *p, uint32_t gateway, const struct ask *a)
 {
 	struct policy_port server = {.protocol = POLICY_PROTO_NONE};
@@ -130,6 +147,9 @@ int explain_own_gateway(const struct policy *p, uint32_t gateway, const struct a
 	http = policy_protocol_is_http(server.protocol);
 	if (q.seen == ROUTE_SEEN_NOTHING && known)
 		q.seen = spoken(server.protocol);
+	q.ended = ends_tls(p, gateway, a->port);
+	if (q.ended && a->seen == ROUTE_SEEN_NOTHING && server.protocol == POLICY_PROTO_HTTPS)
+		q.seen = ROUTE_SEEN_HTTP;
 	q.http = q.seen == ROUTE_SEEN_HTTP ? &request : NULL;
 	route_find_gateway(p, gateway, &q, &r);
 	printf(LABEL "%s, port %u, at gateway %s\n", "asked:", a->name_len > 0 ? a->name : "no host",
@@ -140,11 +160,11 @@ int explain_own_gateway(const struct policy *p, uint32_t gateway, const struct a
 	if (r.routed) {
 		printf(LABEL "%s:%u\n", "server:", policy_protocol_name(server.protocol),
 		       server.number);
-		explain_print_route(p, r.route, a->port, http);
+		explain_print_route(p, r.route, a->port, q.seen == ROUTE_SEEN_HTTP);
 		return EX_OK;
 	}
 	printf(LABEL "%s\n", "client:",
-	       http && q.seen == ROUTE_SEEN_HTTP
+	       (http || q.ended) && q.seen == ROUTE_SEEN_HTTP
 		       ? "HTTP/1.1 404 Not Found"
 		       : "the connection is closed before a byte goes out");
 	return EXPLAIN_REFUSED;

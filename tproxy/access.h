@@ -43,6 +43,7 @@ struct access_record {
 	struct addr down_local, down_remote;  /* where the client wanted to go, and the client */
 	uint16_t up_port, up_local_port, down_local_port, down_remote_port;
 	struct access_text sni;
+	struct access_text peer; /* who the client's certificate says it is; len 0: not told at all */
 	const char *route_name;  /* "block_all", "allow_any", "audit", "default" */
 	const char *cluster;     /* "BlackHoleCluster" or the like; NULL: outbound|PORT|SUBSET|HOST */
 	struct access_text cluster_host; /* HOST; len 0 with cluster NULL and no wildcard: "-" */

@@ -18,7 +18,7 @@
  * time; and 8 bytes of scratch behind the end. A test formats the longest line of all.
  */
 #define FIXED_MAX (480u + 7 * (WORD_CUT + ELLIPSIS) + 4 * ADDR_PORT_TEXT + 5 * 20 + 10 + 32 + 8)
-#define TEXTS     8u
+#define TEXTS     9u
 
 _Static_assert(FIXED_MAX + TEXTS * (TEXT_CUT2 + ELLIPSIS) <= ACCESS_LINE_MAX,
                "the longest line does not fit");
@@ -308,6 +308,11 @@ static char *put_text_line(char *at, const struct access_record *r, struct acces
 	                : put_literal(at, "-");
 	*at++ = ' ';
 	at = put_word(at, r->route_name);
+	if (r->peer.len) {
+		at = put_literal(at, " \"");
+		at = put_quoted(at, r->peer, cut);
+		*at++ = '"';
+	}
 	*at++ = '\n';
 	return at;
 }
@@ -405,6 +410,10 @@ static char *put_json_line(char *at, const struct access_record *r, struct acces
 	at = json_text(at, r->sni, cut);
 	at = put_literal(at, ",\"upstream_transport_failure_reason\":");
 	at = json_word(at, r->failure);
+	if (r->peer.len) {
+		at = put_literal(at, ",\"downstream_peer\":");
+		at = json_text(at, r->peer, cut);
+	}
 	return put_literal(at, "}\n");
 }
 
@@ -414,6 +423,7 @@ static size_t cut_for(const struct access_record *r, size_t longest)
 	const struct access_text *const texts[TEXTS] = {
 		&r->method, &r->path, &r->authority, &r->user_agent,
 		&r->x_forwarded_for, &r->request_id, &r->sni, &r->cluster_host,
+		&r->peer,
 	};
 	size_t sum = FIXED_MAX;
 

@@ -122,6 +122,8 @@ void conn_describe(struct worker *w, const struct conn *c, struct access_record 
 	if (c->up != NONE)
 		describe_upstream(w, c, r);
 	describe_cluster(w, c, r);
+	if (c->tls)
+		r->peer = text(tls_peer(c->tls));
 }
 
 void conn_finish_record(struct worker *w, struct access_record *r)

@@ -50,6 +50,11 @@ bool conn_take_route(struct worker *w, struct conn *c, struct route *r)
 	if (!r->routed)
 		return r->verdict != ROUTE_DENY;
 	policy_route(p, r->route, &route);
+	if (!route.weight) {
+		r->verdict = ROUTE_DENY;
+		r->reason = ROUTE_WHY_NO_ROUTE;
+		return false;
+	}
 	c->destination = draw(w, p, &route);
 	policy_destination(p, c->destination, &d);
 	if (!d.host)

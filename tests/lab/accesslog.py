@@ -14,10 +14,11 @@ TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 QUOTED = r'((?:[^"\\\x00-\x1f\x7f]|\\.)*)'
 WORD = r"([^\s\"]+)"
 ADDRESS = r"(-|\d+\.\d+\.\d+\.\d+:\d+|\[[0-9a-f:.]+\]:\d+)"
+PEER = "downstream_peer"  # only of clients with a certificate
 LINE = re.compile(
     rf'\[({TIME})\] "(-|\S+) (-|\S+) (-|HTTP/1\.[01]|DNS)" (\d+) (-|[A-Z,]+) {WORD} {WORD} "{QUOTED}" (\d+) (\d+) (\d+) '
     rf'(-|\d+) "{QUOTED}" "{QUOTED}" "{QUOTED}" "{QUOTED}" "{ADDRESS}" {WORD} {ADDRESS} {ADDRESS} {ADDRESS} '
-    rf"{WORD} {WORD}")
+    rf'{WORD} {WORD}(?: "{QUOTED}")?')
 
 
 class Malformed(Exception):
@@ -28,7 +29,7 @@ def parse_text(line):
     match = LINE.fullmatch(line)
     if not match:
         raise Malformed(line)
-    return dict(zip(KEYS, match.groups()))
+    return {key: value for key, value in zip([*KEYS, PEER], match.groups()) if key != PEER or value is not None}
 
 
 def parse_json(line):
@@ -36,7 +37,7 @@ def parse_json(line):
         record = json.loads(line)
     except ValueError:
         raise Malformed(line) from None
-    if not isinstance(record, dict) or set(record) != set(KEYS):
+    if not isinstance(record, dict) or set(record) - {PEER} != set(KEYS):
         raise Malformed(line)
     for key, value in record.items():
         number = isinstance(value, int) and not isinstance(value, bool)

@@ -3,7 +3,7 @@
  * One direction of payload over real TCP sockets: every byte arrives, in order, whatever the sink
  * takes at a time.
  */
-/* LINK: tproxy/slab.c */
+/* LINK: tproxy/end.c tproxy/tls_none.c tproxy/slab.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -123,8 +123,8 @@ static size_t run(struct bench *b, uint64_t *left, bool close_source, enum flow_
 		}
 		b->from_io |= IO_READ;
 		b->to_io |= IO_WRITE;
-		*last = flow_pump(&b->w, &b->f, (struct flow_end){ b->source[1], &b->from_io },
-		                  (struct flow_end){ b->sink[1], &b->to_io }, left);
+		*last = flow_pump(&b->w, &b->f, (struct end){ b->source[1], &b->from_io, NULL },
+		                  (struct end){ b->sink[1], &b->to_io, NULL }, left);
 		if (*last == FLOW_SOURCE_FAILED || *last == FLOW_SINK_FAILED)
 			return got;
 		ssize_t n = recv(b->sink[0], chunk, 3001, 0);
@@ -231,8 +231,8 @@ static void test_a_broken_sink_is_told_from_a_broken_source(void **state)
 	setsockopt(b.source[0], SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
 	close(b.source[0]);
 	b.from_io = IO_READ;
-	assert_int_equal(flow_pump(&b.w, &b.f, (struct flow_end){ b.source[1], &b.from_io },
-	                           (struct flow_end){ b.sink[1], &b.to_io }, &left),
+	assert_int_equal(flow_pump(&b.w, &b.f, (struct end){ b.source[1], &b.from_io, NULL },
+	                           (struct end){ b.sink[1], &b.to_io, NULL }, &left),
 	                 FLOW_SOURCE_FAILED);
 	b.source[0] = dup(b.sink[0]);
 	stop(&b);
@@ -242,8 +242,8 @@ static void test_a_broken_sink_is_told_from_a_broken_source(void **state)
 	close(b.sink[0]);
 	assert_int_equal(send(b.source[0], "x", 1, 0), 1);
 	b.from_io = IO_READ;
-	assert_int_equal(flow_pump(&b.w, &b.f, (struct flow_end){ b.source[1], &b.from_io },
-	                           (struct flow_end){ b.sink[1], &b.to_io }, &left),
+	assert_int_equal(flow_pump(&b.w, &b.f, (struct end){ b.source[1], &b.from_io, NULL },
+	                           (struct end){ b.sink[1], &b.to_io, NULL }, &left),
 	                 FLOW_SINK_FAILED);
 	b.sink[0] = dup(b.source[0]);
 	stop(&b);
@@ -256,7 +256,7 @@ static void test_own_bytes_wait_behind_kept_ones(void **state)
 	(void)state;
 
 	start(&b, 2, 0);
-	struct flow_end to = { b.sink[1], &b.to_io };
+	struct end to = { b.sink[1], &b.to_io, NULL };
 	b.to_io = 0;
 	assert_int_equal(flow_send(&b.w, &b.f, to, "first ", 6), 0);
 	b.to_io = IO_WRITE;
@@ -283,7 +283,7 @@ static void test_left_overs_outgrow_a_small_buffer(void **state)
 	(void)state;
 
 	start(&b, 8, 0);
-	struct flow_end to = { b.sink[1], &b.to_io };
+	struct end to = { b.sink[1], &b.to_io, NULL };
 	for (size_t i = 0; i < BUFFER_SIZE; i++)
 		in[i] = pattern(i);
 	b.to_io = 0;
