@@ -39,8 +39,28 @@ $(foreach t,$(DIFF_SRC),$(eval $(call test-program,$(t:%.c=$(O)/%),sanitize,\
 $(foreach t,$(TLS_TESTS),$(eval $(call test-program,$(t),sanitize,\
 	tests/tls/peer.c $(TLS_SHARED) $(call tls-backend,$(notdir $(t))))))
 
+# The TLS libraries' own tests: of the device's library where it can run here. What mbedTLS tests of a
+# part is in the part, which takes the place of the library's.
+LIBRARY_SIDE := $(if $(filter $(HOST_ARCH),$(TARGET_ARCH)),target,host)
+LIBRARY_SRC := $(O)/deps/src/bearssl-$(LIBRARY_SIDE) $(O)/deps/src/mbed-$(LIBRARY_SIDE)
+LIBRARY_TESTS := $(addprefix $(O)/tests/libraries/,testcrypto selftest) $(firstword $(LIBRARY_SRC))/build/testx509
+library_target = $(CC) $(SIZE_FLAGS) -w -static
+library_host = $(HOSTCC) -O2 -w
+MBED_TESTED := aes bignum chacha20 chachapoly ecp gcm poly1305 rsa sha1 sha256 sha512
+$(O)/tests/libraries/testcrypto $(firstword $(LIBRARY_SRC))/build/testx509: $(O)/deps/$(LIBRARY_SIDE)/lib/libbearssl.a
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(library_$(LIBRARY_SIDE)) -DSRCDIRNAME=.. -I$(firstword $(LIBRARY_SRC))/src -I$(firstword $(LIBRARY_SRC))/inc \
+		-o $@ $(firstword $(LIBRARY_SRC))/test/$(patsubst test%,test_%,$(@F)).c $<
+$(O)/tests/libraries/selftest: $(O)/deps/$(LIBRARY_SIDE)/lib/libmbed.a
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(library_$(LIBRARY_SIDE)) -DMBEDTLS_SELF_TEST -I$(lastword $(LIBRARY_SRC))/include -I$(lastword $(LIBRARY_SRC))/library \
+		-o $@ $(lastword $(LIBRARY_SRC))/programs/test/selftest.c \
+		$(MBED_TESTED:%=$(lastword $(LIBRARY_SRC))/library/%.c) $<
+
 sanitize: $(SANITIZED)
-tests: $(UNIT_TESTS) $(REPLAYS) $(DIFF_TESTS) $(TLS_TESTS)
+tests: $(UNIT_TESTS) $(REPLAYS) $(DIFF_TESTS) $(TLS_TESTS) $(LIBRARY_TESTS)
 
 # A suite for each unit test and each fuzz target's seeds; the others are one runner each.
 UNIT_SUITES  = $(foreach t,$(UNIT_TESTS),'unit/$(notdir $(t)): CMOCKA_MESSAGE_OUTPUT=TAP $(t)') \
@@ -49,6 +69,7 @@ RUNNERS     := $(patsubst tests/%/run,%,$(wildcard $(patsubst %,tests/%/run,docs
                resource leak gateways plant)))
 run-suites   = tests/run --log $(O)/tests/log
 runner       = '$(1): tests/$(1)/run $($(1)-arguments)'
+libraries-arguments = $(LIBRARY_TESTS)
 e2e-arguments = --sanitize-bin $(O)/sanitize
 plant-arguments = --sanitize-bin $(O)/sanitize
 
@@ -63,6 +84,7 @@ check-unit: tests
 	$(Q)$(run-suites) $(UNIT_SUITES)
 check-differential: $(DIFF_TESTS)
 check-tls: $(TLS_TESTS)
+check-libraries: $(LIBRARY_TESTS)
 $(addprefix check-,$(RUNNERS)): check-%: all sanitize
 	$(Q)$(run-suites) $(call runner,$*)
 
