@@ -42,22 +42,22 @@ $(foreach t,$(TLS_TESTS),$(eval $(call test-program,$(t),sanitize,\
 # The TLS libraries' own tests: of the device's library where it can run here. What mbedTLS tests of a
 # part is in the part, which takes the place of the library's.
 LIBRARY_SIDE := $(if $(filter $(HOST_ARCH),$(TARGET_ARCH)),target,host)
-LIBRARY_SRC := $(O)/deps/src/bearssl-$(LIBRARY_SIDE) $(O)/deps/src/mbed-$(LIBRARY_SIDE)
-LIBRARY_TESTS := $(addprefix $(O)/tests/libraries/,testcrypto selftest) $(firstword $(LIBRARY_SRC))/build/testx509
+BEARSSL_SRC := $(O)/deps/src/bearssl-$(LIBRARY_SIDE)
+MBED_SRC    := $(O)/deps/src/mbed-$(LIBRARY_SIDE)
+LIBRARY_TESTS := $(addprefix $(O)/tests/libraries/,testcrypto selftest) $(BEARSSL_SRC)/build/testx509
 library_target = $(CC) $(SIZE_FLAGS) -w -static
 library_host = $(HOSTCC) -O2 -w
 MBED_TESTED := aes bignum chacha20 chachapoly ecp gcm poly1305 rsa sha1 sha256 sha512
-$(O)/tests/libraries/testcrypto $(firstword $(LIBRARY_SRC))/build/testx509: $(O)/deps/$(LIBRARY_SIDE)/lib/libbearssl.a
+$(O)/tests/libraries/testcrypto $(BEARSSL_SRC)/build/testx509: $(O)/deps/$(LIBRARY_SIDE)/lib/libbearssl.a
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(library_$(LIBRARY_SIDE)) -DSRCDIRNAME=.. -I$(firstword $(LIBRARY_SRC))/src -I$(firstword $(LIBRARY_SRC))/inc \
-		-o $@ $(firstword $(LIBRARY_SRC))/test/$(patsubst test%,test_%,$(@F)).c $<
+	$(Q)$(library_$(LIBRARY_SIDE)) -DSRCDIRNAME=.. -I$(BEARSSL_SRC)/src -I$(BEARSSL_SRC)/inc \
+		-o $@ $(BEARSSL_SRC)/test/$(patsubst test%,test_%,$(@F)).c $<
 $(O)/tests/libraries/selftest: $(O)/deps/$(LIBRARY_SIDE)/lib/libmbed.a
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(library_$(LIBRARY_SIDE)) -DMBEDTLS_SELF_TEST -I$(lastword $(LIBRARY_SRC))/include -I$(lastword $(LIBRARY_SRC))/library \
-		-o $@ $(lastword $(LIBRARY_SRC))/programs/test/selftest.c \
-		$(MBED_TESTED:%=$(lastword $(LIBRARY_SRC))/library/%.c) $<
+	$(Q)$(library_$(LIBRARY_SIDE)) -DMBEDTLS_SELF_TEST -I$(MBED_SRC)/include -I$(MBED_SRC)/library \
+		-o $@ $(MBED_SRC)/programs/test/selftest.c $(MBED_TESTED:%=$(MBED_SRC)/library/%.c) $<
 
 sanitize: $(SANITIZED)
 tests: $(UNIT_TESTS) $(REPLAYS) $(DIFF_TESTS) $(TLS_TESTS) $(LIBRARY_TESTS)
@@ -65,7 +65,7 @@ tests: $(UNIT_TESTS) $(REPLAYS) $(DIFF_TESTS) $(TLS_TESTS) $(LIBRARY_TESTS)
 # A suite for each unit test and each fuzz target's seeds; the others are one runner each.
 UNIT_SUITES  = $(foreach t,$(UNIT_TESTS),'unit/$(notdir $(t)): CMOCKA_MESSAGE_OUTPUT=TAP $(t)') \
                $(foreach t,$(REPLAYS),'replay/$(notdir $(t)): $(t) tests/fuzz/seeds/$(notdir $(t))')
-RUNNERS     := $(patsubst tests/%/run,%,$(wildcard $(patsubst %,tests/%/run,docs build rules init tproxy differential tls e2e \
+RUNNERS     := $(patsubst tests/%/run,%,$(wildcard $(patsubst %,tests/%/run,docs build rules init tproxy differential libraries tls e2e \
                resource leak gateways plant)))
 run-suites   = tests/run --log $(O)/tests/log
 runner       = '$(1): tests/$(1)/run $($(1)-arguments)'

@@ -33,7 +33,7 @@ struct tls_session {
 	char name[TLS_PEER_SIZE], sni[TLS_PEER_SIZE];
 };
 
-/* A session that is kept: its peer's name, and what the library makes of it without certificates. */
+/* A session that is kept: its peer, and what the library makes of it without certificates. */
 struct tls_kept_session {
 	char peer[TLS_PEER_SIZE];
 	uint8_t bytes[1200];

@@ -47,8 +47,8 @@ static enum tls_fault flags_fault(struct tls_session *s, uint32_t flags)
 }
 
 /*
- * Called from the top of the chain that the library found to the leaf, which comes last. The name is
- * looked at in tls_chain.c: the library would take a common name for one.
+ * Called from the top of the chain that the library found to the leaf, which comes last. The name
+ * is looked at in tls_chain.c: the library would take a common name for one.
  */
 int tls_chain_verify(void *session, mbedtls_x509_crt *cert, int depth, uint32_t *flags)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Files of certificates and keys, and the certificates in them. Each object is no longer than what
- * it was made of; what is read of a certificate lies within it, and is the same when it is read again;
- * no certificate is for the empty name.
+ * it was made of; what is read of a certificate lies within it, and is the same when it is read
+ * again; no certificate is for the empty name.
  */
 /* LINK: tproxy/tls_pem.c tproxy/tls_der.c */
 #include "tests/fuzz/fuzz.h"

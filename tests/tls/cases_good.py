@@ -31,7 +31,8 @@ def clients(stage, tests):
                 peer="spiffe://plant/gateway"))
             level = "NORMAL:-VERS-ALL:+VERS-TLS1.2" if version == "303" else "NORMAL:-VERS-ALL:+VERS-TLS1.3"
             tests.add(f"client/gnutls/{pair}/{version}", lambda pair=pair, level=level, version=version: done(
-                stage.client(gnutls_server(stage, pair, priority=level), text="hello\n", half=1)[0], version, received=6))
+                stage.client(gnutls_server(stage, pair, priority=level), text="hello\n", half=1)[0], version,
+                received=6))
     tests.add("client/nginx", lambda: client_nginx(stage))
     tests.add("client/nginx mutual", lambda: client_nginx_mutual(stage))
     tests.add("client/haproxy mutual", lambda: client_haproxy(stage))
@@ -94,8 +95,8 @@ def client_haproxy(stage):
 
 def client_stunnel(stage):
     pair, node = stage.vault["ec"], stage.vault["node"]
-    port = stunnel(stage, plain_echo(stage), False,
-                   f"cert = {pair.chain}\nkey = {pair.key}\nCAfile = {stage.vault.ca}\nverifyChain = yes\nrequireCert = yes")
+    more = f"cert = {pair.chain}\nkey = {pair.key}\nCAfile = {stage.vault.ca}\nverifyChain = yes\nrequireCert = yes"
+    port = stunnel(stage, plain_echo(stage), False, more)
     done(stage.client(port, send=100000, half=1, cert=node.chain, key=node.key)[0], received=100000)
 
 
@@ -169,8 +170,8 @@ def server_plain(stage, client):
 
 def server_nginx(stage):
     with stage.serve(text="HTTP/1.0 200 OK\r\n\r\nwelcome\n", half=1) as served:
-        more = (f"location / {{ proxy_pass https://127.0.0.1:{served.port}; proxy_ssl_verify on; proxy_ssl_name a.test; "
-                f"proxy_ssl_server_name on; proxy_ssl_trusted_certificate {stage.vault.ca}; }}")
+        more = (f"location / {{ proxy_pass https://127.0.0.1:{served.port}; proxy_ssl_verify on; "
+                f"proxy_ssl_name a.test; proxy_ssl_server_name on; proxy_ssl_trusted_certificate {stage.vault.ca}; }}")
         port, = nginx(stage, f"{stage.backend}-nginx-client", [("ec", more)])
         said = stage.space.run(["curl", "-sk", f"https://127.0.0.1:{port}/"])
         done(served.result()[0], rude=True, sni="a.test")

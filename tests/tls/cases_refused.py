@@ -2,10 +2,12 @@
 """What has to be refused, each with its own reason."""
 import os
 import socket
+import ssl
 import subprocess
+import threading
 import time
 
-from cases_good import GET, context, scripted_tls
+from cases_good import GET, scripted_tls
 from peers import WEAK, gnutls_server, haproxy_server, nginx, openssl_client, openssl_server, pair_options
 from stage import ADDRESS, Scripted, check
 
@@ -207,8 +209,9 @@ def wire(stage, tests):
         "an alert": (record(21, b"\2\x28", 3), "tls-alert-handshake-failure"),
     }
     for title, (data, *faults) in bad.items():
-        tests.add(f"refused wire/server says {title}", lambda data=data, faults=faults: raw_server(stage, data, *faults))
-        tests.add(f"refused wire/client says {title}", lambda data=data, faults=faults: raw_client(stage, data, *faults))
+        for who, play in (("server", raw_server), ("client", raw_client)):
+            tests.add(f"refused wire/{who} says {title}", lambda play=play, data=data, faults=faults: play(
+                stage, data, *faults))
     tests.add("refused wire/server says nothing", lambda: nothing(stage))
     tests.add("refused wire/client says nothing", lambda: client_nothing(stage))
     tests.add("refused wire/more than a hello was read before", lambda: raw_client(
@@ -293,11 +296,10 @@ def interactive(stage, argv, ready):
 def renegotiation_client(stage):
     port, pair = next(stage.ports), stage.vault["ec"]
     renegotiate, close = interactive(stage, [
-        "openssl", "s_server", "-accept", f"{ADDRESS}:{port}", "-cert", pair.cert, "-key", pair.key, "-tls1_2", "-cipher",
-        WEAK], b"hello")
+        "openssl", "s_server", "-accept", f"{ADDRESS}:{port}", *pair_options(pair), "-tls1_2", "-cipher", WEAK],
+        b"hello")
     try:
         stage.listening(port)
-        import threading
         thread = threading.Thread(target=renegotiate, daemon=True)
         thread.start()
         refused(stage.client(port, text="hello\n")[0], "tls-renegotiation", end="broken")
@@ -339,7 +341,6 @@ def alerts(stage, tests):
 
 
 def alert_told(stage, options, word):
-    import ssl
     said = []
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     made.load_cert_chain(stage.vault["ec"].chain, stage.vault["ec"].key)
@@ -387,7 +388,8 @@ def settings(stage, tests):
         ("a key of another kind", "server", {"cert": ec.chain, "key": rsa.key}, "tls-key-mismatch", "private-key"),
         ("an encrypted key", "server", {"cert": ec.chain, "key": paths["encrypted"]}, "tls-missing", "private-key"),
         ("a certificate for a key", "server", {"cert": ec.chain, "key": ec.chain}, "tls-missing", "private-key"),
-        ("a weak key", "server", {"cert": vault["weak"].chain, "key": vault["weak"].key}, "tls-weak-key", "private-key"),
+        ("a weak key", "server", {"cert": vault["weak"].chain, "key": vault["weak"].key}, "tls-weak-key",
+         "private-key"),
         ("a long name", "client", {"ca": vault.ca, "alt": "a." * 200}, "tls-bad-name", "subject-alt-names"),
     ):
         tests.add(f"settings/{title}", lambda role=role, options=options, fault=fault, what=what: settings_refused(
@@ -406,7 +408,8 @@ def settings_refused(stage, role, options, fault, what):
 def der(stage):
     """The same credentials as DER."""
     files = {}
-    for name, argv in (("ca", ["x509", "-in", stage.vault["root"].cert]), ("cert", ["x509", "-in", stage.vault["ec"].cert]),
+    for name, argv in (("ca", ["x509", "-in", stage.vault["root"].cert]),
+                       ("cert", ["x509", "-in", stage.vault["ec"].cert]),
                        ("key", ["pkey", "-in", stage.vault["ec"].key])):
         files[name] = stage.path(f"{name}.der")
         stage.lab.must(["openssl", *argv, "-outform", "DER", "-out", files[name]])
@@ -414,5 +417,3 @@ def der(stage):
         result = stage.client(served.port, ca=files["ca"], half=1)[0]
     check(result["end"] == "closed" and result["received"] == 8, result)
 
-
-__all__ = ["context"]

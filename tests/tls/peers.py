@@ -10,8 +10,8 @@ WEAK = "DEFAULT:@SECLEVEL=0"  # or OpenSSL itself would not touch what the tests
 def openssl_server(stage, pair, *more):
     """s_server, which sends each line back reversed. Returns its port."""
     port, pair = next(stage.ports), stage.vault[pair]
-    stage.server("s_server", ["openssl", "s_server", "-accept", f"{ADDRESS}:{port}", *pair_options(pair), "-cipher", WEAK, "-rev",
-                              "-quiet", *more], port)
+    stage.server("s_server", ["openssl", "s_server", "-accept", f"{ADDRESS}:{port}", *pair_options(pair), "-cipher",
+                              WEAK, "-rev", "-quiet", *more], port)
     return port
 
 
@@ -42,7 +42,7 @@ http {{
 """
 NGINX_SERVER = """\
   server {{
-    listen {address}:{port} ssl{http2};
+    listen {address}:{port} ssl;
     ssl_certificate {chain}; ssl_certificate_key {key};
     ssl_ciphers {weak}; ssl_protocols TLSv1.2 TLSv1.3;
     {more}
@@ -57,8 +57,8 @@ def nginx(stage, directory, servers):
     for name, more in servers:
         ports.append(next(stage.ports))
         pair = stage.vault[name]
-        text += NGINX_SERVER.format(address=ADDRESS, port=ports[-1], chain=pair.chain, key=pair.key, weak=WEAK, more=more,
-                                    http2="")
+        text += NGINX_SERVER.format(address=ADDRESS, port=ports[-1], chain=pair.chain, key=pair.key, weak=WEAK,
+                                    more=more)
     conf = stage.lab.write(f"{directory}/nginx.conf", NGINX.format(dir=stage.lab.path(directory), servers=text))
     stage.server("nginx", ["nginx", "-c", conf, "-e", "stderr"], ports[-1])
     return ports
@@ -87,7 +87,8 @@ def haproxy_server(stage, backend_port, binds):
     ports, text = [], ""
     for name, more in binds:
         ports.append(next(stage.ports))
-        text += f"listen l{ports[-1]}\n  bind {ADDRESS}:{ports[-1]} ssl crt {stage.vault[name].both} ciphers {WEAK} {more}\n"
+        words = f"ssl crt {stage.vault[name].both} ciphers {WEAK} {more}"
+        text += f"listen l{ports[-1]}\n  bind {ADDRESS}:{ports[-1]} {words}\n"
         text += f"  server s {ADDRESS}:{backend_port}\n"
     haproxy(stage, text, ports[-1])
     return ports

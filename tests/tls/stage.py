@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """A network namespace with one backend's driver in it, and the programs that it talks to."""
 import json
-import os
 import socket
 import subprocess
 import threading
@@ -182,7 +181,3 @@ def dribbler(stage, port):
     listener, own = stage.socket()
     threading.Thread(target=run, daemon=True).start()
     return own
-
-
-def stem(path):
-    return os.path.splitext(os.path.basename(path))[0]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Certificates, good and bad, made with openssl(1). `vault[NAME]` has .chain and .key, files; `vault.ca` is the bundle."""
+"""Certificates, good and bad, made with openssl(1). `vault[NAME]` has .chain and .key; `vault.ca` is the bundle."""
 import base64
 import hashlib
 import re
@@ -32,7 +32,8 @@ class Pair:
     """A certificate with its key; chain is what its owner shows."""
 
     def __init__(self, vault, name):
-        self.cert, self.key, self.chain = (vault.lab.path("vault", f"{name}{end}") for end in (".pem", ".key", ".chain"))
+        self.cert, self.key = vault.lab.path("vault", f"{name}.pem"), vault.lab.path("vault", f"{name}.key")
+        self.chain = vault.lab.path("vault", f"{name}.chain")
         self.more = vault.lab.path("vault", f"{name}.more")  # the chain without itself
         self.both = vault.lab.path("vault", f"{name}.both")  # as haproxy wants it
 
@@ -102,7 +103,8 @@ class Vault:
         self.make("not-ca", by="ec", shown=["ec"])
         self.make("large", by="root", ext=leaf(alt=ALT + "".join(f", DNS:name-{k}.large.test" for k in range(500))))
         self.make("long", by=f"long-{LONG - 1}", shown=[f"long-{k}" for k in reversed(range(LONG))])
-        self.make("node", by="root", ext=leaf("URI:spiffe://plant/node, DNS:node.test", "extendedKeyUsage = clientAuth"))
+        self.make("node", by="root", ext=leaf("URI:spiffe://plant/node, DNS:node.test",
+                                              "extendedKeyUsage = clientAuth"))
         self.make("node-rsa", by="rsa-root", key=RSA, ext=leaf("DNS:node-rsa.test"))
         self.make("node-other", by="other-root", shown=["other-root"])
         self._damage("damaged", "ec")
