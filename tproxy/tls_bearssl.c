@@ -228,6 +228,8 @@ enum tls_status tls_handshake(struct tls_session *s)
 	int moved = tls_session_check(s) ? MOVED_ALL : MOVED_FAILED;
 	size_t room;
 
+	if (s->established)
+		return s->fault == TLS_FAULT_OK ? TLS_DONE : TLS_FAILED;
 	while (moved == MOVED_ALL) {
 		moved = out_move(s);
 		if (moved == MOVED_BLOCKED)
@@ -370,7 +372,7 @@ const char *tls_sni(const struct tls_session *s)
 
 const char *tls_peer(const struct tls_session *s)
 {
-	return s->chain.peer;
+	return s->established ? s->chain.peer : "";
 }
 
 bool tls_resumed(const struct tls_session *s)

@@ -23,6 +23,7 @@ static void start_chain(const br_x509_class **x509, const char *server_name)
 	struct tls_session *s = session_of(x509);
 	(void)server_name; /* BearSSL would take a common name as well */
 
+	s->resumed = false;
 	tls_chain_start(&s->chain, &s->config->common, s->name, s->chain.now);
 	s->minimal.vtable->start_chain(&s->minimal.vtable, NULL);
 }
@@ -38,6 +39,8 @@ static void start_cert(const br_x509_class **x509, uint32_t len)
 		s->fault = TLS_FAULT_PROTOCOL;
 	s->minimal.vtable->start_cert(&s->minimal.vtable, len);
 }
+
+_Static_assert(TLS_CERT_MAX <= TLS_OUT_SIZE, "a certificate has to fit");
 
 static void append(const br_x509_class **x509, const unsigned char *bytes, size_t len)
 {

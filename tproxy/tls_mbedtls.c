@@ -145,8 +145,8 @@ static enum tls_status handshake_done(struct tls_session *s)
 
 enum tls_status tls_handshake(struct tls_session *s)
 {
-	if (s->fault != TLS_FAULT_OK)
-		return TLS_FAILED;
+	if (s->fault != TLS_FAULT_OK || s->established)
+		return s->fault == TLS_FAULT_OK ? TLS_DONE : TLS_FAILED;
 	tls_session_current = s;
 	mbedtls_ssl_set_bio(&s->ssl, s, out_send, in_receive, NULL);
 	int error;
@@ -280,7 +280,7 @@ const char *tls_sni(const struct tls_session *s)
 
 const char *tls_peer(const struct tls_session *s)
 {
-	return s->chain.peer;
+	return s->established ? s->chain.peer : "";
 }
 
 bool tls_resumed(const struct tls_session *s)

@@ -59,6 +59,7 @@ int tls_chain_verify(void *session, mbedtls_x509_crt *cert, int depth, uint32_t 
 	s->flags |= *flags;
 	if (depth > 0)
 		return 0;
+	s->resumed = false;
 	tls_chain_start(&s->chain, &s->config->common, s->name, s->chain.now);
 	for (const mbedtls_x509_crt *c = cert; c; c = c->next)
 		tls_chain_add(&s->chain, (struct tls_bytes){ c->raw.p, c->raw.len }, sha256);
