@@ -129,7 +129,7 @@ $(eval $(call inih-rule,host,$(HOSTCC),-O2 -g))
 $(eval $(call bearssl-rule,target,$(CC),$(SIZE_FLAGS),$(call cc-prog,ar)))
 $(eval $(call bearssl-rule,host,$(HOSTCC),-O2 -g,ar))
 $(eval $(call mbed-rule,target,$(CC),$(SIZE_FLAGS),$(call cc-prog,ar)))
-$(eval $(call mbed-rule,host,$(HOSTCC),-O2 -g,ar))
+$(eval $(call mbed-rule,host,$(HOSTCC),-O2 -g -ffunction-sections -fdata-sections,ar))
 
 # The device gets the TLS library that was chosen, tests both.
 TLS_LIB          := $(filter-out none,$(TLS:mbedtls=mbed))

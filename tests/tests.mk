@@ -45,8 +45,8 @@ LIBRARY_SIDE := $(if $(filter $(HOST_ARCH),$(TARGET_ARCH)),target,host)
 BEARSSL_SRC := $(O)/deps/src/bearssl-$(LIBRARY_SIDE)
 MBED_SRC    := $(O)/deps/src/mbed-$(LIBRARY_SIDE)
 LIBRARY_TESTS := $(addprefix $(O)/tests/libraries/,testcrypto selftest) $(BEARSSL_SRC)/build/testx509
-library_target = $(CC) $(SIZE_FLAGS) -w -static
-library_host = $(HOSTCC) -O2 -w
+library_target = $(CC) $(SIZE_FLAGS) -w -static -Wl,--gc-sections
+library_host = $(HOSTCC) -O2 -w -Wl,--gc-sections
 MBED_TESTED := aes bignum chacha20 chachapoly ecp gcm poly1305 rsa sha1 sha256 sha512
 $(O)/tests/libraries/testcrypto $(BEARSSL_SRC)/build/testx509: $(O)/deps/$(LIBRARY_SIDE)/lib/libbearssl.a
 	$(call say,LINK,$@)
