@@ -80,15 +80,6 @@ def names(stage, tests):
     ):
         tests.add(f"refused/{title}", lambda options=options, fault=fault: refused(
             stage.client(openssl_server(stage, "ec"), text="hello\n", **options)[0], fault))
-    tests.add("refused/expired, not resumed", lambda: not_resumed(stage, now))
-
-
-def not_resumed(stage, now):
-    """A session ends with the certificate, and with an hour; other targets have none of it."""
-    port, = nginx(stage, f"{stage.backend}-nginx-resume", [("ec", "")])
-    options = {"text": GET, "sessions": 4, "count": 2}
-    check(stage.client(port, **options)[1]["resumed"], "not even at once")
-    check(stage.client(port, now=now + 5 * DAY, **options)[1]["resumed"], "not even at once, later")
 
 
 def clients(stage, tests):
