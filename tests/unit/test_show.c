@@ -14,7 +14,7 @@
 /* LINK: rules/verify_rule.c rules/verify_traffic.c rules/base64.c rules/emit_rule.c */
 /* LINK: rules/emit_traffic.c rules/check_key.c rules/check_rule.c rules/check_traffic.c */
 /* LINK: rules/value_rule.c rules/value_traffic.c */
-/* LINK: rules/key.c */
+/* LINK: rules/key.c rules/show_rule.c rules/show_traffic.c */
 #include "rules/show.c"
 
 #include "policy_model.h"
