@@ -206,7 +206,7 @@ static bool reuse(struct worker *w, struct conn *c, struct dial *d)
 
 		secure_peer(w, c, d->from[k], &d->addrs[k], &peer);
 		struct up_key key = { d->addrs[k], d->ports[k], peer.config, peer.key };
-		if ((peer.config && peer.key == NONE) || !up_has_idle(w, &key) ||
+		if ((peer.config ? peer.key == NONE : greet_needed(w, c)) || !up_has_idle(w, &key) ||
 		    !dial_candidate_allowed(w, c, d, k))
 			continue;
 		connected(w, c, up_reuse(w, slab_index(&w->conns, c), &key));

@@ -72,7 +72,8 @@ static int write_line(struct worker *w, const struct conn *c, char *out, size_t 
 	                w->number, slab_index(&w->conns, c), state_name(c), src, dst,
 	                name.len ? (int)name.len : 1, name.len ? name.s : "-", up,
 	                r.cluster ? r.cluster : "outbound", r.cluster_port,
-	                r.cluster_subset ? r.cluster_subset : "", r.cluster_wildcard ? "*" : "", (int)r.cluster_host.len,
+	                r.cluster_subset ? r.cluster_subset : "", r.cluster_wildcard ? "*" : "",
+	                (int)r.cluster_host.len,
 	                r.cluster_host.len ? r.cluster_host.s : "",
 	                c->flow[UPWARD].bytes, c->flow[DOWNWARD].bytes, r.duration_ms);
 }

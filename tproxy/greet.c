@@ -31,7 +31,7 @@ bool greet_single(const struct worker *w, const struct conn *c)
 
 bool greet_needed(const struct worker *w, const struct conn *c)
 {
-	return greet_single(w, c) || secure_wanted(w, c);
+	return via_of(w, c) != POLICY_VIA_PLAIN || secure_wanted(w, c);
 }
 
 /* The host that the client said or, where it said none, the one that its service is for. */
