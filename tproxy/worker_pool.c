@@ -31,68 +31,6 @@ struct workers {
 	int event_fd;
 };
 
-/* References */
-
-void shared_sink_drop(struct shared_sink *s)
-{
-	if (atomic_fetch_sub(&s->refs, 1) != 1)
-		return;
-	if (s->sink)
-		access_sink_close(s->sink);
-	free(s);
-}
-
-void shared_policy_drop(struct shared_policy *p)
-{
-	if (atomic_fetch_sub(&p->refs, 1) != 1)
-		return;
-	secure_close(p->secure);
-	policy_close(p->policy);
-	free(p->policy);
-	shared_sink_drop(p->sink);
-	free(p);
-}
-
-/*
- * A policy with one reference; sink is taken from like when it is the same. NULL: no memory,
- * nothing is taken over.
- */
-static struct shared_policy *share(struct policy *policy, struct secure_set *secure,
-                                   struct access_sink *sink, struct shared_policy *like)
-{
-	size_t n = policy->n[FORMAT_ENDPOINTS];
-	struct shared_policy *p =
-		calloc(1, sizeof(*p) + n * (sizeof(*p->keys) + sizeof(*p->health)));
-	struct policy_capture capture;
-
-	if (!p)
-		return NULL;
-	if (like && like->sink->sink == sink) {
-		p->sink = like->sink;
-		atomic_fetch_add(&p->sink->refs, 1);
-	} else {
-		p->sink = calloc(1, sizeof(*p->sink));
-		if (!p->sink) {
-			free(p);
-			return NULL;
-		}
-		p->sink->sink = sink;
-		p->sink->off = !sink || access_sink_is_off(sink);
-		atomic_init(&p->sink->refs, 1);
-	}
-	p->policy = policy;
-	p->keys = (uint64_t *)(p + 1);
-	p->health = (uint8_t *)(p->keys + n);
-	balance_keys(policy, p->keys);
-	p->secure = secure;
-	policy_meta(policy, &p->meta);
-	policy_capture(policy, &capture);
-	p->gateway = policy_own_gateway(policy);
-	p->dns_capture = capture.dns == POLICY_CAPTURE && p->gateway < 0;
-	atomic_init(&p->refs, 1);
-	return p;
-}
-
 /* Opening */
 
 /*
@@ -286,7 +224,7 @@ struct workers *workers_open(const struct workers_config *c, struct policy *p,
 	all->config.share = listen_share(c->n, c->uid, p);
 	all->w = calloc(c->n, sizeof(*all->w));
 	all->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	all->current = share(p, secure, sink, NULL);
+	all->current = shared_policy_new(p, secure, sink, NULL);
 	if (!all->w || all->event_fd < 0 || !all->current) {
 		if (all->event_fd >= 0)
 			close(all->event_fd);
@@ -342,7 +280,7 @@ void workers_signal(struct workers *all)
 int workers_reload(struct workers *all, struct policy *p, struct secure_set *secure,
                    struct access_sink *sink)
 {
-	struct shared_policy *next = share(p, secure, sink, all->current);
+	struct shared_policy *next = shared_policy_new(p, secure, sink, all->current);
 	if (!next)
 		return -1;
 	atomic_fetch_add(&next->refs, all->config.n);
