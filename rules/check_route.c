@@ -115,6 +115,15 @@ static void check_from(struct check *c, const struct model_route *r,
 	}
 }
 
+/* Whether an address says a port of its own, and there is a server on it. */
+static bool listens_elsewhere(const struct model_gateway *g)
+{
+	for (size_t i = 0; i < g->addresses.n; i++)
+		if (g->addresses.v[i].port != 0 && has_port(&g->servers, g->addresses.v[i].port))
+			return true;
+	return false;
+}
+
 static void check_to_gateway(struct check *c, const struct model_route *r,
 			     const struct model_destination *d)
 {
@@ -139,7 +148,8 @@ static void check_to_gateway(struct check *c, const struct model_route *r,
 	if (check_comes_from(r, g->name))
 		diag_error(c->diag, d->at, "route %s leads from gateway %s to itself", r->name,
 			   g->name);
-	if (r->port != 0 && g->servers.n > 0 && !has_port(&g->servers, r->port))
+	if (r->port != 0 && g->servers.n > 0 && !has_port(&g->servers, r->port) &&
+	    !listens_elsewhere(g))
 		diag_error(c->diag, d->at, "route %s: gateway %s has no server on port %u", r->name,
 			   g->name, r->port);
 	for (size_t i = 0; i < r->hosts.n && g->hosts.n > 0; i++)
