@@ -95,7 +95,7 @@ define bearssl-rule
 $(O)/deps/$(1)/lib/libbearssl.a: $(call dep-receipt,bearssl) $(O)/.compiler
 	$$(call say,BUILD,$(1) bearssl)
 	$$(Q)board/unpack $$< $(O)/deps/src/bearssl-$(1)
-	$$(Q)+cd $(O)/deps/src/bearssl-$(1) && $$(MAKE) -s lib DLL=no CC="$(2)" AR="$(4)" \
+	$$(Q)+cd $(O)/deps/src/bearssl-$(1) && $$(MAKE) -s lib DLL=no O=.o CC="$(2)" AR="$(4)" \
 		CFLAGS="$(3) $(BEARSSL_OFF) -w -ffile-prefix-map=$$(abspath $(O))=out" >build.log 2>&1 || \
 		{ tail -n 20 build.log >&2; exit 1; }
 	$$(Q)mkdir -p $(O)/deps/$(1)/include $$(@D)
