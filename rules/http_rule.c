@@ -174,6 +174,8 @@ bool policy_route_meets(const struct policy *p, uint32_t route, const struct pol
 	if (http == NULL)
 		return !is_conditional(r) && r[RULE_ACTION] == POLICY_HTTP_FORWARD;
 	policy_conditions(p, route, &c);
+	if (c.paths.n > 0 && http->by_path != NULL)
+		*http->by_path = true;
 	if ((c.paths.n > 0 && match_path(p, c.paths, http->path, http->path_len) < 0) ||
 	    !match_method(p, c.methods, http))
 		return false;

@@ -21,6 +21,7 @@ struct policy_http {
 	size_t method_len;
 	const char *(*header)(const void *user, const char *name, uint32_t n, size_t *len);
 	const void *user;
+	bool *by_path; /* set where a route's paths were looked at; NULL: nobody wants to know */
 };
 
 enum policy_http_action {

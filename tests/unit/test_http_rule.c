@@ -146,6 +146,40 @@ static const struct request requests[] = {
 	{"www.example", 443, NULL, NULL, {NULL}, "-"},
 };
 
+/* Whether routes were asked for by the path: only then does it matter what it means. */
+static void test_by_path(void **state)
+{
+	static const struct {
+		const char *host, *path;
+		uint16_t port;
+		bool by_path;
+	} rows[] = {
+		{"www.example", "/exact", 80, true},
+		{"www.example", "/none", 80, true},
+		{"www.example", "/", 8080, false},
+		{"a.wide.example", "/", 80, false},
+		{"mail.wide.example", "/mail", 80, true},
+		{"other.example", "/", 80, false},
+	};
+	struct policy p;
+	size_t len;
+	uint8_t *bytes = compile_text(plant, strlen(plant), "mesh", &p, &len);
+	const char *none[] = {NULL};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		bool by_path = false;
+		struct policy_http http = {.path = rows[i].path, .path_len = strlen(rows[i].path),
+					   .method = "PUT", .method_len = 3, .header = find_line,
+					   .user = none, .by_path = &by_path};
+
+		policy_find_route(&p, rows[i].host, strlen(rows[i].host), rows[i].port, &http);
+		if (by_path != rows[i].by_path)
+			fail_msg("row %zu", i);
+	}
+	free(bytes);
+}
+
 static void test_requests(void **state)
 {
 	struct policy p;
@@ -370,7 +404,7 @@ static void test_show_again(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_requests), cmocka_unit_test(test_denied),
+		cmocka_unit_test(test_requests), cmocka_unit_test(test_by_path), cmocka_unit_test(test_denied),
 		cmocka_unit_test(test_rules),    cmocka_unit_test(test_traffic),
 		cmocka_unit_test(test_show_again),
 	};
