@@ -9,7 +9,7 @@
 
 #include "rules/gateway.h"
 #include "tproxy/conn.h"
-#include "tproxy/exchange.h"
+#include "tproxy/exchange_rule.h"
 #include "tproxy/greet.h"
 #include "tproxy/relay.h"
 #include "tproxy/secure.h"
@@ -174,6 +174,7 @@ static int attempt(struct worker *w, struct conn *c, struct dial *d, uint8_t at)
 	}
 	up_count(w, i, d->targets[at][0], d->targets[at][1]);
 	condition(w, c, up_at(w, i));
+	up_at(w, i)->place = d->from[at];
 	int sent = send_early(w, c, up_at(w, i));
 	if (sent < 0) {
 		d->last_errno = errno;
@@ -209,7 +210,9 @@ static bool reuse(struct worker *w, struct conn *c, struct dial *d)
 		if ((peer.config ? peer.key == NONE : greet_needed(w, c)) || !up_has_idle(w, &key) ||
 		    !dial_candidate_allowed(w, c, d, k))
 			continue;
-		connected(w, c, up_reuse(w, slab_index(&w->conns, c), &key));
+		uint32_t i = up_reuse(w, slab_index(&w->conns, c), &key);
+		up_at(w, i)->place = d->from[k];
+		connected(w, c, i);
 		return true;
 	}
 	return false;
@@ -308,7 +311,10 @@ void dial_start(struct worker *w, struct conn *c, const struct policy_port *port
 	d->pooled = pooled && !greet_single(w, c);
 	d->port = c->service == NONE || !port || dial_to_gateway(w, c, &gateway) ? c->dport
 	          : port->target;
-	d->deadline_ms = w->loop.now_ms + connect_time(w, c);
+	uint32_t ms = connect_time(w, c);
+	if (c->exchange != NONE)
+		ms = exchange_limit(w, exchange_of(w, c), ms);
+	d->deadline_ms = w->loop.now_ms + ms;
 	dial_begin(w, c, d);
 	proceed(w, c, port, name, len);
 }

@@ -5,6 +5,7 @@
 #include "rules/gateway.h"
 #include "tproxy/conn.h"
 #include "tproxy/dial.h"
+#include "tproxy/exchange.h"
 
 bool dial_allowed(const struct addr *a, bool allow_private)
 {
@@ -122,7 +123,15 @@ static uint32_t pick_endpoint(struct worker *w, const struct conn *c, struct dia
 	};
 
 	memcpy(s.tried, d->order, sizeof(s.tried));
+	/* Where an earlier try of the request went comes last. */
+	const struct exchange *x = c->exchange != NONE ? exchange_of(w, c) : NULL;
+	for (int i = 0; x && i < x->n_avoided && s.n_tried < BALANCE_TRIED; i++)
+		s.tried[s.n_tried++] = x->avoided[i];
 	uint32_t at = pick(w, c, d, &s, &d->endpoint);
+	if (at == NONE && s.n_tried > d->used) {
+		s.n_tried = d->used;
+		at = pick(w, c, d, &s, &d->endpoint);
+	}
 	if (at == NONE)
 		d->n_order = d->used;
 	else

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The life of an HTTP exchange: head, decision, answers of our own, log line, what comes next. */
-#include "tproxy/exchange.h"
+#include "tproxy/exchange_rule.h"
 
 #include <errno.h>
 #include <string.h>
@@ -14,6 +14,8 @@
 
 #define DISCARD_MAX (1u << 20) /* of a refused request's body, so that its connection can be kept */
 #define LINGER_MS   2000
+#define RESET       (POLICY_RETRY_RESET | POLICY_RETRY_GATEWAY_ERROR | POLICY_RETRY_5XX)
+#define BROKE       "upstream_reset_before_response_started"
 
 /* Logging */
 
@@ -94,7 +96,7 @@ static void reset(struct worker *w, struct exchange *x)
 	memset(x, 0, sizeof(*x));
 	x->in = in;
 	x->in_len = in_len;
-	x->rs_buf = NONE;
+	x->rs_buf = x->route = NONE;
 	x->start_ms = w->loop.now_ms;
 }
 
@@ -209,16 +211,14 @@ void exchange_answer(struct worker *w, struct conn *c, struct exchange *x, int s
 	                   x->rq.length <= DISCARD_MAX && !x->rq.expect_continue;
 	bool keep = x->parsed && x->rq.keep_alive && !w->draining &&
 	            (x->rq_body.done || discardable);
-	int64_t now = (w->loop.now_ms + w->wall_offset_ms) / 1000;
-	char head[512];
-	size_t n = http_direct_response(status, !keep, now, head, sizeof(head));
+	size_t n = exchange_write_answer(w, c, x, status, !keep);
 
 	x->status = (uint16_t)status;
 	x->direct = c->service == NONE && c->destination == NONE &&
 	            !(c->flags & CONN_PASSTHROUGH);
 	x->close_client = !keep;
 	log_exchange(w, c, x, flag, details, failure, termination);
-	if (flow_send(w, &c->flow[DOWNWARD], flow_down(c), head, n) < 0) {
+	if (!n || flow_send(w, &c->flow[DOWNWARD], flow_down(c), w->scratch2, n) < 0) {
 		conn_close(w, c, true);
 		return;
 	}
@@ -264,22 +264,56 @@ static void complete(struct worker *w, struct conn *c, struct exchange *x)
 	/* An answer before the request's end: the rest of it belongs to nobody. */
 	if (!x->rq_body.done)
 		x->close_client = true;
-	log_exchange(w, c, x, FLAG_NONE, "via_upstream", NULL, NULL);
+	log_exchange(w, c, x, exchange_flag(x, FLAG_NONE), "via_upstream", NULL, NULL);
 	release_upstream(w, c, x->reusable && x->rq_body.done);
 	next(w, c, x);
 }
 
+/* May end c. */
+static void dial(struct worker *w, struct conn *c, struct exchange *x, bool pooled)
+{
+	dial_start(w, c, &x->port, x->rq.host_len ? x->rq.host : NULL, x->rq.host_len, pooled);
+}
+
+/* Back to where nothing of the request is sent. */
+static void rewind_to_dial(struct worker *w, struct conn *c, struct exchange *x)
+{
+	release_upstream(w, c, false);
+	x->phase = EXCHANGE_DIAL;
+	x->head_sent = false;
+}
+
+/* Once more, after a while. */
+static void try_again(struct worker *w, struct conn *c, struct exchange *x)
+{
+	dial_report(w, c, x->status);
+	rewind_to_dial(w, c, x);
+	x->status = 0;
+	timer_set(&w->loop, &c->timer, exchange_pause(w, x));
+}
+
 /* The upstream broke. Before the response's head the client gets one of ours. May end c. */
 static void upstream_failed(struct worker *w, struct conn *c, struct exchange *x,
-                            enum access_flag flag, const char *why)
+                            enum access_flag flag, const char *details, const char *why)
 {
 	if (x->head_done) {
 		exchange_abort(w, c, flag, why);
 		return;
 	}
+	bool broken = flag != FLAG_UT || exchange_try_is_late(w, x);
+	if (broken && exchange_tries_again(w, c, x, RESET, 0)) {
+		try_again(w, c, x);
+		return;
+	}
 	dial_report(w, c, 0);
 	int status = flag == FLAG_UT ? 504 : flag == FLAG_UPE ? 502 : 503;
-	exchange_answer(w, c, x, status, flag, "upstream_reset_before_response_started", why, NULL);
+	exchange_answer(w, c, x, status, exchange_flag(x, flag), details, why, NULL);
+}
+
+/* The route's time is over. May end c. */
+static void out_of_time(struct worker *w, struct conn *c, struct exchange *x)
+{
+	upstream_failed(w, c, x, FLAG_UT, "response_timeout", x->head_done ? "response_timeout" : NULL);
 }
 
 /* A chunk that is none. What the server has of the request stays incomplete. May end c. */
@@ -326,16 +360,21 @@ static void settle(struct worker *w, struct conn *c, struct exchange *x, enum bo
 		chunk_refused(w, c, x);
 		return;
 	case BODY_UP_FAILED:
-		upstream_failed(w, c, x, FLAG_UC, "connection_termination");
+		upstream_failed(w, c, x, FLAG_UC, BROKE, "connection_termination");
 		return;
 	case BODY_UP_INVALID:
-		upstream_failed(w, c, x, FLAG_UPE, "protocol_error");
+		upstream_failed(w, c, x, FLAG_UPE, BROKE, "protocol_error");
 		return;
 	case BODY_RETRY:
-		release_upstream(w, c, false);
-		x->phase = EXCHANGE_DIAL;
-		x->head_sent = false;
-		dial_start(w, c, &x->port, x->rq.host_len ? x->rq.host : NULL, x->rq.host_len, false);
+		rewind_to_dial(w, c, x);
+		dial(w, c, x, false);
+		return;
+	case BODY_TRY_AGAIN:
+		try_again(w, c, x);
+		return;
+	case BODY_TOO_LARGE:
+		exchange_answer(w, c, x, http_error_status(HTTP_TOO_LARGE), FLAG_DPE,
+		                http_error_code(HTTP_TOO_LARGE), NULL, NULL);
 		return;
 	case BODY_AGAIN:
 		conn_want_again(w, c);
@@ -346,33 +385,6 @@ static void settle(struct worker *w, struct conn *c, struct exchange *x, enum bo
 	}
 }
 
-static uint32_t least(uint32_t a, int64_t b)
-{
-	return b >= a ? a : b < 1 ? 1 : (uint32_t)b;
-}
-
-/*
- * How long this may go on without progress. A client that has sent FIN may have closed for good,
- * and a body may be asked to come at a rate.
- */
-static uint32_t run_time(struct worker *w, const struct conn *c, const struct exchange *x)
-{
-	const struct workers_config *f = w->config;
-	bool body = x->head_done || !x->rq_body.done;
-	uint32_t idle_ms = c->up == NONE ? f->idle_ms : up_at(w, c->up)->idle_ms;
-	uint32_t ms = body ? idle_ms : f->response_ms;
-
-	if (c->io & IO_RDHUP)
-		ms = least(ms, f->half_closed_ms);
-	if (body && f->min_rate) {
-		uint64_t bytes = x->head_done ? x->rs_body.bytes : x->rq_body.bytes;
-		int64_t start = x->head_done ? x->first_byte_ms : x->start_ms;
-		ms = least(ms, start + idle_ms + (int64_t)(bytes * 1000 / f->min_rate) -
-		               w->loop.now_ms);
-	}
-	return ms;
-}
-
 /* May end c. */
 static void run_turn(struct worker *w, struct conn *c, struct exchange *x)
 {
@@ -381,8 +393,10 @@ static void run_turn(struct worker *w, struct conn *c, struct exchange *x)
 
 	if (!x->rq_body.done) {
 		up = exchange_pump_request(w, c, x);
-		if (up == BODY_DONE)
+		if (up == BODY_DONE) {
 			x->rq_body.done = true;
+			exchange_set_limits(w, c, x);
+		}
 	} else if (flow_flush(w, &c->flow[UPWARD], flow_up(w, c)) < 0) {
 		up = BODY_UP_FAILED;
 	}
@@ -410,7 +424,7 @@ static void run_turn(struct worker *w, struct conn *c, struct exchange *x)
 	}
 	io_arm(w, c->fd, &c->io, conn_data(w, c));
 	io_arm(w, u->fd, &u->io, loop_data(EVENT_UP, u->generation, c->up));
-	timer_set(&w->loop, &c->timer, run_time(w, c, x));
+	timer_set(&w->loop, &c->timer, exchange_run_time(w, c, x));
 	settle(w, c, x, down);
 }
 
@@ -455,6 +469,7 @@ void exchange_connected(struct worker *w, struct conn *c)
 	x->phase = EXCHANGE_RUN;
 	c->flow[UPWARD].flags = c->flow[DOWNWARD].flags = 0;
 	enum body_result r = exchange_send_head(w, c, x);
+	exchange_set_limits(w, c, x);
 	if (r == BODY_WAIT || r == BODY_DONE)
 		run_turn(w, c, x);
 	else
@@ -466,10 +481,14 @@ void exchange_dial_failed(struct worker *w, struct conn *c, enum access_flag fla
 {
 	struct exchange *x = exchange_of(w, c);
 
-	exchange_answer(w, c, x, 503, flag,
-	                flag == FLAG_UH ? "no_healthy_upstream"
-	                : "upstream_reset_before_response_started",
-	                failure, NULL);
+	if (exchange_is_late(w, x))
+		out_of_time(w, c, x);
+	else if (flag == FLAG_UF &&
+	         exchange_tries_again(w, c, x, RESET | POLICY_RETRY_CONNECT_FAILURE, 0))
+		try_again(w, c, x);
+	else
+		exchange_answer(w, c, x, 503, exchange_flag(x, flag),
+		                flag == FLAG_UH ? "no_healthy_upstream" : BROKE, failure, NULL);
 }
 
 void exchange_timeout(struct worker *w, struct conn *c)
@@ -485,15 +504,28 @@ void exchange_timeout(struct worker *w, struct conn *c)
 		exchange_answer(w, c, x, 408, FLAG_DT, "request_header_timeout", NULL, NULL);
 		return;
 	case EXCHANGE_DIAL:
-		dial_timeout(w, c);
+		if (c->dial != NONE)
+			dial_timeout(w, c);
+		else if (exchange_is_late(w, x))
+			out_of_time(w, c, x);
+		else
+			dial(w, c, x, true);
 		return;
 	case EXCHANGE_RUN:
+		if (exchange_is_late(w, x)) {
+			out_of_time(w, c, x);
+			return;
+		}
+		if (exchange_try_is_late(w, x)) {
+			upstream_failed(w, c, x, FLAG_UT, "upstream_per_try_timeout", NULL);
+			return;
+		}
 		worker_count(w, STAT_CX_IDLE_TIMEOUT, 1);
 		if (c->io & IO_RDHUP) {
 			exchange_abort(w, c, FLAG_DC, "half_closed_timeout");
 			return;
 		}
-		upstream_failed(w, c, x, FLAG_UT,
+		upstream_failed(w, c, x, FLAG_UT, BROKE,
 		                x->head_done ? "stream_idle_timeout" : "response_timeout");
 		return;
 	case EXCHANGE_DISCARD:

@@ -13,7 +13,7 @@
 
 enum exchange_phase {
 	EXCHANGE_HEAD = 0, /* the request head is being read */
-	EXCHANGE_DIAL,     /* its upstream is being reached */
+	EXCHANGE_DIAL,     /* its upstream is being reached; without conn.dial: soon, once more */
 	EXCHANGE_RUN,      /* bodies and the response */
 	EXCHANGE_DISCARD,  /* answered by us; the rest of its body is thrown away */
 };
@@ -27,6 +27,8 @@ struct exchange_body {
 	struct http_chunked chunked;
 	bool done;
 };
+
+#define EXCHANGE_AVOIDED 4
 
 struct exchange {
 	uint32_t link;
@@ -45,6 +47,13 @@ struct exchange {
 	bool no_alt_svc;           /* the service strips it */
 	bool parsed;               /* rq is valid as far as the log needs it */
 	const char *route_name;
+	uint32_t route;            /* that it goes by (policy_route()), or NONE */
+	int64_t deadline_ms, try_ms; /* the route's: of all of it, of this try; 0: none */
+	uint8_t tries;             /* besides the first */
+	bool exhausted;            /* there would be one more, but for the route's number */
+	bool answered;             /* by the route */
+	uint8_t n_avoided;
+	uint16_t avoided[EXCHANGE_AVOIDED]; /* up.place of earlier tries */
 	struct policy_port port;
 	struct http_request rq;
 	struct exchange_body rq_body, rs_body;
@@ -101,6 +110,8 @@ enum body_result {
 	BODY_DOWN_INVALID,  /* the client's framing is wrong */
 	BODY_UP_INVALID,    /* the upstream's is, or it ended too early */
 	BODY_RETRY,         /* a kept connection was already over; nothing was answered */
+	BODY_TRY_AGAIN,     /* x->status is one that the route has tried again */
+	BODY_TOO_LARGE,     /* the request's head, with what the route adds */
 };
 
 /* exchange_request.c: the head to upstream, then the body. */

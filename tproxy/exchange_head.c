@@ -8,6 +8,7 @@
 #include "tproxy/conn.h"
 #include "tproxy/dial.h"
 #include "tproxy/exchange.h"
+#include "tproxy/exchange_rule.h"
 #include "tproxy/relay.h"
 
 #define CHUNK_ROOM 512u
@@ -28,7 +29,7 @@ static void block(struct worker *w, struct conn *c, struct exchange *x, const st
 	worker_count(w, STAT_RQ_BLOCKED, 1);
 	x->route_name = "block_all";
 	c->service = NONE;
-	if (c->at_gateway)
+	if (c->at_gateway || r->reason == ROUTE_WHY_NO_ROUTE)
 		exchange_answer(w, c, x, 404, FLAG_NR, "route_not_found", NULL,
 		                route_reason_code(r->reason));
 	else
@@ -41,15 +42,12 @@ static void adopt(struct worker *w, struct conn *c, struct exchange *x, const st
 {
 	const struct policy *p = conn_policy(w, c);
 	struct policy_service s;
-	struct policy_route route;
 
 	x->port = r->port;
 	x->route_name = r->verdict == ROUTE_SERVICE ? "default"
 	                : r->reason == ROUTE_WHY_AUDIT ? "audit" : "allow_any";
-	if (r->routed) {
-		policy_route(p, r->route, &route);
-		x->route_name = route.name;
-	}
+	if (r->routed)
+		exchange_take_rule(w, c, x, r);
 	if (r->verdict == ROUTE_PASSTHROUGH) {
 		x->upgrade = x->rq.websocket;
 		return;
@@ -77,8 +75,12 @@ static void decide(struct worker *w, struct conn *c, struct exchange *x)
 
 	worker_drop_policy(w, c);
 	worker_take_policy(w, c);
-	conn_find_route(w, c, &q, &r);
-	bool taken = conn_take_route(w, c, &r);
+	if (!exchange_find_route(w, c, x, &q, &r)) {
+		refuse(w, c, x, HTTP_PATH);
+		return;
+	}
+	bool answered = exchange_is_answered(w, c, &r);
+	bool taken = answered || conn_take_route(w, c, &r);
 	stat_add(&w->stats.reason[r.reason], 1);
 	worker_count(w, STAT_RQ_TOTAL, 1);
 	if (r.reason == ROUTE_WHY_AUDIT)
@@ -87,8 +89,13 @@ static void decide(struct worker *w, struct conn *c, struct exchange *x)
 		block(w, c, x, &r);
 		return;
 	}
+	if (answered) {
+		exchange_answer_rule(w, c, x, &r);
+		return;
+	}
 	adopt(w, c, x, &r);
 	x->phase = EXCHANGE_DIAL;
+	exchange_set_limits(w, c, x);
 	dial_start(w, c, &x->port, q.name, q.name_len, true);
 }
 

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "tproxy/exchange.h"
+#include "tproxy/exchange_rule.h"
 #include "tproxy/relay.h"
 
 #define READ_SIZE  (BUFFER_SIZE / 2) /* what is read at once of a body that is framed anew */
@@ -70,10 +70,9 @@ enum body_result exchange_send_head(struct worker *w, struct conn *c, struct exc
 
 	if (x->head_sent)
 		return BODY_WAIT;
-	n = http_request_write(exchange_bytes(w, x), &x->rq, x->rq.host_port, x->upgrade, out,
-	                       BUFFER_SIZE);
+	n = exchange_write_request(w, c, x, out, BUFFER_SIZE);
 	if (!n)
-		return BODY_DOWN_INVALID;
+		return BODY_TOO_LARGE;
 	if (!append_waiting(w, x, out + n, BUFFER_SIZE - n, &more))
 		return BODY_DOWN_INVALID;
 	up_at(w, c->up)->io |= IO_WRITE;
@@ -90,8 +89,7 @@ int exchange_send_early(struct worker *w, struct conn *c, struct up *u)
 
 	if (x->rq.framing != HTTP_BODY_NONE || w->buffers.used == w->buffers.cap)
 		return 0;
-	size_t n = http_request_write(exchange_bytes(w, x), &x->rq, x->rq.host_port, x->upgrade,
-	                              (char *)w->scratch2, BUFFER_SIZE);
+	size_t n = exchange_write_request(w, c, x, (char *)w->scratch2, BUFFER_SIZE);
 	if (!n)
 		return 0;
 	ssize_t sent = end_write(flow_end(u), w->scratch2, n);

@@ -5,7 +5,7 @@
 #include <sys/socket.h>
 
 #include "tproxy/dial.h"
-#include "tproxy/exchange.h"
+#include "tproxy/exchange_rule.h"
 #include "tproxy/relay.h"
 
 #define READ_SIZE   (BUFFER_SIZE / 2)
@@ -90,8 +90,12 @@ static void plan_body(struct worker *w, struct exchange *x, const struct http_re
 		x->close_client = true;
 }
 
-/* Writes one head to scratch2 behind *n. 1: the final one; 0: an interim one; -1: refused. */
-static int pass_head(struct worker *w, struct exchange *x, const char *head, size_t len, size_t *n)
+/*
+ * Writes one head to scratch2 behind *n. 1: the final one; 0: an interim one; -1: refused; -2: the
+ * request is tried again.
+ */
+static int pass_head(struct worker *w, struct conn *c, struct exchange *x, const char *head,
+                     size_t len, size_t *n)
 {
 	struct http_response rs;
 	enum http_framing promised;
@@ -108,9 +112,13 @@ static int pass_head(struct worker *w, struct exchange *x, const char *head, siz
 	/* HTTP/1.0 knows no interim responses. */
 	if (interim && !x->rq.minor)
 		return 0;
-	wrote = http_response_write(head, &rs, x->rq.minor,
-	                            x->close_client && !interim && rs.status != 101, &promised, out,
-	                            room);
+	if (!interim && exchange_tries_again(w, c, x, 0, rs.status)) {
+		x->status = rs.status;
+		return -2;
+	}
+	wrote = exchange_write_response(w, c, x, head, &rs,
+	                                x->close_client && !interim && rs.status != 101,
+	                                &promised, out, room);
 	if (!wrote)
 		return -1;
 	*n += wrote;
@@ -122,7 +130,7 @@ static int pass_head(struct worker *w, struct exchange *x, const char *head, siz
 
 /*
  * Heads in data: interim ones are passed on, the final one with what is already here of the body.
- * Returns bytes used, *failed when the client did not get them; -1: refused.
+ * Returns bytes used, *failed when the client did not get them; -1: refused; -2: tried again.
  */
 static long pass_heads(struct worker *w, struct conn *c, struct exchange *x, const char *data,
                        size_t len, bool *failed)
@@ -136,8 +144,9 @@ static long pass_heads(struct worker *w, struct conn *c, struct exchange *x, con
 		if (head == 0)
 			break;
 		x->rs_scanned = 0;
-		if (pass_head(w, x, data + at, (size_t)head, &n) < 0)
-			return -1;
+		int passed = pass_head(w, c, x, data + at, (size_t)head, &n);
+		if (passed < 0)
+			return passed;
 		at += (size_t)head;
 	}
 	if (x->head_done && x->status != 101 && at < len) {
@@ -208,7 +217,7 @@ static enum body_result pump_head(struct worker *w, struct conn *c, struct excha
 	size_t len = x->rs_len + (size_t)got;
 	long used = pass_heads(w, c, x, data, len, &failed);
 	if (used < 0)
-		return BODY_UP_INVALID;
+		return used == -2 ? BODY_TRY_AGAIN : BODY_UP_INVALID;
 	if (x->head_done)
 		dial_report(w, c, x->status);
 	if (failed)

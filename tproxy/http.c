@@ -81,6 +81,7 @@ static const struct {
 	[-HTTP_STATUS] = { "http-status", "a malformed or unexpected status", 400 },
 	[-HTTP_UPGRADE] = { "http-upgrade", "an upgrade request with a body", 400 },
 	[-HTTP_EXPECT] = { "http-expect", "an expectation other than 100-continue", 417 },
+	[-HTTP_PATH] = { "http-path", "a path that not all servers read alike", 400 },
 };
 
 static size_t error_index(int error)
@@ -110,6 +111,11 @@ static const char *reason_phrase(int status)
 		const char *phrase;
 	} reasons[] = {
 		{ 200, "OK" },
+		{ 301, "Moved Permanently" },
+		{ 302, "Found" },
+		{ 303, "See Other" },
+		{ 307, "Temporary Redirect" },
+		{ 308, "Permanent Redirect" },
 		{ 400, "Bad Request" },
 		{ 403, "Forbidden" },
 		{ 404, "Not Found" },
@@ -150,7 +156,8 @@ static void put_date(struct http_out *o, int64_t now)
 	http_put(o, text + 11, 8);
 }
 
-size_t http_direct_response(int status, bool close, int64_t now, char *out, size_t room)
+size_t http_direct_response(int status, bool close, int64_t now, uint32_t length, char *out,
+                            size_t room)
 {
 	struct http_out o = { .at = out, .end = out + room };
 
@@ -163,6 +170,8 @@ size_t http_direct_response(int status, bool close, int64_t now, char *out, size
 	http_put_text(&o, " GMT\r\nserver: sluice\r\n");
 	if (close)
 		http_put_text(&o, "connection: close\r\n");
-	http_put_text(&o, "content-length: 0\r\n\r\n");
+	http_put_text(&o, "content-length: ");
+	http_put_decimal(&o, length);
+	http_put_text(&o, "\r\n\r\n");
 	return o.full ? 0 : (size_t)(o.at - out);
 }

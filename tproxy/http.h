@@ -72,14 +72,20 @@ long http_head_length(const char *buf, size_t len, size_t *scanned);
  * r->host may be set, for the log; nothing else is valid then.
  */
 int http_request_parse(const char *head, size_t len, uint16_t port, struct http_request *r);
+/* What is written in the place of the request's own; NULL: nothing. */
+struct http_rewrite {
+	const char *authority; /* as Host */
+	const char *uri;       /* for the first bytes of the path */
+	size_t replaced;       /* that many */
+};
 /*
  * Writes the head for upstream: origin form, HTTP/1.1, one Host (canonical, with ":port" unless it
  * is 80), hop-by-hop fields gone (also those that Connection names, which may never name Host,
  * Content-Length, Transfer-Encoding, Authorization or Cookie), own framing; upgrade: keep
- * WebSocket's. Returns its length, or 0 when room is too small.
+ * WebSocket's; to may be NULL. Returns its length, or 0 when room is too small.
  */
 size_t http_request_write(const char *head, const struct http_request *r, uint16_t port,
-                          bool upgrade, char *out, size_t room);
+                          bool upgrade, const struct http_rewrite *to, char *out, size_t room);
 
 /*
  * Drops the fields in which servers and frameworks look for another host or target than the
@@ -106,9 +112,10 @@ size_t http_response_write(const char *head, const struct http_response *r, uint
                            bool close, enum http_framing *framing, char *out, size_t room);
 
 /*
- * A response of our own: status, date, server: sluice, content-length: 0, connection: close if
- * asked; room >= 256. now: seconds since 1970. Returns its length.
+ * The head of a response of our own: status, date, server: sluice, content-length, connection: close
+ * if asked; room >= 256. now: seconds since 1970. Returns its length.
  */
-size_t http_direct_response(int status, bool close, int64_t now, char *out, size_t room);
+size_t http_direct_response(int status, bool close, int64_t now, uint32_t length, char *out,
+                            size_t room);
 
 #endif

@@ -24,8 +24,9 @@ enum http_error {
 	HTTP_STATUS = -17,       /* status line of a response, or a status nobody asked for */
 	HTTP_UPGRADE = -18,      /* an upgrade to WebSocket with a body */
 	HTTP_EXPECT = -19,       /* Expect: not just 100-continue */
+	HTTP_PATH = -20,         /* servers differ in what the path means, and routes go by it */
 };
-#define HTTP_ERRORS 20
+#define HTTP_ERRORS 21
 
 const char *http_error_text(int error);
 const char *http_error_code(int error); /* "http-host-duplicate": for logs and metrics */

@@ -86,6 +86,8 @@ struct http_out {
 void http_put(struct http_out *o, const char *s, size_t len);
 void http_put_text(struct http_out *o, const char *s);
 void http_put_decimal(struct http_out *o, uint64_t n);
+/* The request's own Host, canonical, with ":port" unless it is 80. */
+void http_put_host(struct http_out *o, const struct http_request *r, uint16_t port);
 /* The fields that dropped does not name. */
 void http_put_fields(struct http_out *o, const char *head, const struct http_field *fields,
                      unsigned n, uint64_t dropped);

@@ -241,11 +241,10 @@ int http_request_parse(const char *head, size_t len, uint16_t port, struct http_
 	return error;
 }
 
-static void put_host(struct http_out *o, const struct http_request *r, uint16_t port)
+void http_put_host(struct http_out *o, const struct http_request *r, uint16_t port)
 {
 	char text[ADDR_TEXT];
 
-	http_put_text(o, "host: ");
 	if (!r->host_is_addr)
 		http_put(o, r->host, r->host_len);
 	else if (addr_is_v4(&r->host_addr))
@@ -259,19 +258,30 @@ static void put_host(struct http_out *o, const struct http_request *r, uint16_t 
 		http_put_text(o, ":");
 		http_put_decimal(o, port);
 	}
-	http_put_text(o, "\r\n");
 }
 
 size_t http_request_write(const char *head, const struct http_request *r, uint16_t port,
-                          bool upgrade, char *out, size_t room)
+                          bool upgrade, const struct http_rewrite *to, char *out, size_t room)
 {
 	struct http_out o = { .at = out, .end = out + room };
+	const char *target = head + r->target.at;
+	size_t skip = 0;
 
 	http_put(&o, head + r->method.at, r->method.len);
-	http_put_text(&o, head[r->target.at] == '?' ? " /" : " ");
-	http_put(&o, head + r->target.at, r->target.len);
-	http_put_text(&o, " HTTP/1.1\r\n");
-	put_host(&o, r, port);
+	http_put_text(&o, " ");
+	if (to && to->uri && target[0] != '*') {
+		http_put_text(&o, to->uri);
+		skip = target[0] == '?' ? 0 : to->replaced;
+	} else if (target[0] == '?') {
+		http_put_text(&o, "/");
+	}
+	http_put(&o, target + skip, r->target.len - skip);
+	http_put_text(&o, " HTTP/1.1\r\nhost: ");
+	if (to && to->authority)
+		http_put_text(&o, to->authority);
+	else
+		http_put_host(&o, r, port);
+	http_put_text(&o, "\r\n");
 	http_put_fields(&o, head, r->fields, r->n_fields, r->dropped);
 	if (upgrade && r->websocket) {
 		http_put_text(&o, "connection: upgrade\r\nupgrade: websocket\r\n");

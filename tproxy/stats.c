@@ -6,10 +6,12 @@
 
 const char *access_flag_name(enum access_flag f)
 {
-	static const char names[FLAGS][4] = {
+	static const char names[FLAGS][8] = {
 		[FLAG_NONE] = "-", [FLAG_UH] = "UH", [FLAG_UF] = "UF", [FLAG_NR] = "NR",
 		[FLAG_UO] = "UO", [FLAG_UT] = "UT", [FLAG_UR] = "UR", [FLAG_UC] = "UC",
 		[FLAG_DC] = "DC", [FLAG_DF] = "DF", [FLAG_DT] = "DT", [FLAG_DPE] = "DPE", [FLAG_UPE] = "UPE",
+		[FLAG_URX] = "URX", [FLAG_UF_URX] = "UF,URX", [FLAG_UT_URX] = "UT,URX",
+		[FLAG_UC_URX] = "UC,URX", [FLAG_UPE_URX] = "URX,UPE",
 	};
 	return (unsigned)f < FLAGS ? names[f] : "-";
 }

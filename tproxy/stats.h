@@ -25,6 +25,8 @@ enum access_flag {
 	FLAG_DT,       /* downstream: a deadline of ours passed (duration timeout) */
 	FLAG_DPE,      /* downstream protocol error */
 	FLAG_UPE,      /* upstream protocol error */
+	FLAG_URX,      /* tried as often as the route says; and why the last try failed: */
+	FLAG_UF_URX, FLAG_UT_URX, FLAG_UC_URX, FLAG_UPE_URX,
 	FLAGS,
 };
 const char *access_flag_name(enum access_flag f);

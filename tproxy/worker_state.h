@@ -118,6 +118,7 @@ struct up {
 	uint16_t target[2];  /* whose state it counts in: its endpoint's, its address's; see balance.h */
 	uint8_t state, io;
 	bool reused;         /* came from the idle pool */
+	uint16_t place;      /* of its endpoint, from 0 */
 	bool single;         /* made for one client or name: never kept for another */
 	uint32_t peer;       /* with tls: secure_peer.key; else NONE */
 	const struct tls_config *config; /* with tls: whose */

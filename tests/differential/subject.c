@@ -79,7 +79,7 @@ static void answer_http(struct answer *a, const char *bytes, size_t len, uint16_
 		return;
 	}
 	forwarded.len = 0;
-	written = http_request_write(bytes, &r, port, false, head, sizeof(head));
+	written = http_request_write(bytes, &r, port, false, NULL, head, sizeof(head));
 	if (!written)
 		frame_die("no room for a head");
 	answer_put(&forwarded, head, written);

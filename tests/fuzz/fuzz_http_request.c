@@ -37,7 +37,7 @@ static void check_again(const char *head, const struct http_request *r, uint16_t
 {
 	static char out[2 * CONFIG_HTTP_HEAD_MAX + 512];
 	struct http_request again;
-	size_t n = http_request_write(head, r, port, upgrade, out, sizeof(out)), scanned = 0;
+	size_t n = http_request_write(head, r, port, upgrade, NULL, out, sizeof(out)), scanned = 0;
 
 	must(n > 0);
 	if (n > CONFIG_HTTP_HEAD_MAX)

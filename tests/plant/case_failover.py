@@ -200,7 +200,7 @@ def test_error_of_the_origin_is_the_gateways(world):
         plant.start(text)
         code, _, error = plant["node"].curl("http://refuses.test/")
         expect(code == "503", f"{code} {error}")
-        plant["egress"].wait_log(authority="refuses.test", response_code=503, response_flags="UF")
+        plant["egress"].wait_log(authority="refuses.test", response_code=503, response_flags="UF,URX")
         plant["node"].wait_log(authority="refuses.test", response_code=503, response_code_details="via_upstream")
         plant["node"].talk("refuses.test:443", "hello refuses.test", "gone")
         plant["egress"].wait_log(requested_server_name="refuses.test", response_flags="UF")

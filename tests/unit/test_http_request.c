@@ -21,17 +21,17 @@ static void check_written(const struct row *row, const char *head, const struct 
 	size_t want = strlen(row->out);
 	char *out = (char *)guard_place(&out_guard, want);
 
-	if (http_request_write(head, r, port, row->upgrade, out, want) != want ||
+	if (http_request_write(head, r, port, row->upgrade, NULL, out, want) != want ||
 	    memcmp(out, row->out, want) != 0) {
 		char text[2048] = "";
-		size_t n = http_request_write(head, r, port, row->upgrade, text, sizeof(text) - 1);
+		size_t n = http_request_write(head, r, port, row->upgrade, NULL, text, sizeof(text) - 1);
 
 		text[n] = '\0';
 		fail_msg("%s: wrote:\n%s", row->title, text);
 	}
 	for (size_t room = 0; room < want; room++) {
 		out = (char *)guard_place(&out_guard, room);
-		assert_int_equal(http_request_write(head, r, port, row->upgrade, out, room), 0);
+		assert_int_equal(http_request_write(head, r, port, row->upgrade, NULL, out, room), 0);
 	}
 }
 
@@ -187,7 +187,7 @@ static void test_many_fields(void **state)
 		if (extra)
 			continue;
 		assert_int_equal(r.n_fields, HTTP_FIELDS_MAX);
-		wrote = http_request_write(text, &r, 80, false, out, sizeof(out) - 1);
+		wrote = http_request_write(text, &r, 80, false, NULL, out, sizeof(out) - 1);
 		out[wrote] = '\0';
 		assert_true(wrote > 0);
 		assert_null(strstr(out, "F0:"));
@@ -263,7 +263,7 @@ static void test_every_byte(void **state)
 			head[at] = (char)v;
 			if (http_request_parse(head, sizeof(text) - 1, 80, &r) != HTTP_OK)
 				continue;
-			n = http_request_write(head, &r, 80, true, out, sizeof(out));
+			n = http_request_write(head, &r, 80, true, NULL, out, sizeof(out));
 			assert_true(n > 0);
 			assert_int_equal(http_request_parse(out, n, 80, &again), HTTP_OK);
 			assert_string_equal(r.host, again.host);
@@ -309,10 +309,44 @@ static void test_scrub(void **state)
 		head = (char *)guard_copy(&guard, text, strlen(text));
 		assert_int_equal(http_request_parse(head, strlen(text), 80, &r), HTTP_OK);
 		http_request_scrub(head, &r);
-		n = http_request_write(head, &r, 80, false, out, sizeof(out) - 1);
+		n = http_request_write(head, &r, 80, false, NULL, out, sizeof(out) - 1);
 		out[n] = '\0';
 		if (strcmp(out, want) != 0)
 			fail_msg("%s: wrote:\n%s", names[i].name, out);
+	}
+}
+
+/* What a route writes in the place of the path's first bytes, and of Host. */
+static void test_rewrite(void **state)
+{
+	static const struct { const char *target; struct http_rewrite to; const char *out; } table[] = {
+		{ "/old/a?b", { NULL, "/new", 4 }, "/new/a?b HTTP/1.1\r\nhost: a.test" },
+		{ "/old/a?b", { NULL, "/new", 6 }, "/new?b HTTP/1.1\r\nhost: a.test" },
+		{ "/old", { NULL, "/", 4 }, "/ HTTP/1.1\r\nhost: a.test" },
+		{ "/", { NULL, "/n", 1 }, "/n HTTP/1.1\r\nhost: a.test" },
+		{ "/old", { "b.test:8080", NULL, 4 }, "/old HTTP/1.1\r\nhost: b.test:8080" },
+		{ "/old", { "b.test", "/new/", 1 }, "/new/old HTTP/1.1\r\nhost: b.test" },
+		{ "http://a.test?b", { NULL, "/new", 1 }, "/new?b HTTP/1.1\r\nhost: a.test" },
+		{ "http://a.test", { NULL, "/new", 1 }, "/new HTTP/1.1\r\nhost: a.test" },
+		{ "*", { NULL, "/new", 1 }, "* HTTP/1.1\r\nhost: a.test" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		char text[256], want[256], out[256];
+		struct http_request r;
+		size_t n;
+
+		snprintf(text, sizeof(text), "OPTIONS %s HTTP/1.1\r\nHost: a.test\r\n\r\n", table[i].target);
+		snprintf(want, sizeof(want), "OPTIONS %s\r\n\r\n", table[i].out);
+		assert_int_equal(http_request_parse(text, strlen(text), 80, &r), HTTP_OK);
+		n = http_request_write(text, &r, 80, false, &table[i].to, out, sizeof(out) - 1);
+		out[n] = '\0';
+		if (strcmp(out, want) != 0)
+			fail_msg("%s: wrote:\n%s", table[i].target, out);
+		for (size_t room = 0; room < n; room++)
+			assert_int_equal(http_request_write(text, &r, 80, false, &table[i].to,
+			                                    (char *)guard_place(&out_guard, room), room), 0);
 	}
 }
 
@@ -344,6 +378,7 @@ int main(void)
 		cmocka_unit_test(test_not_one_head),
 		cmocka_unit_test(test_every_byte),
 		cmocka_unit_test(test_scrub),
+		cmocka_unit_test(test_rewrite),
 		cmocka_unit_test(test_errors),
 	};
 	enum { ROWS = sizeof(rows) / sizeof(rows[0]) };

@@ -294,17 +294,20 @@ static void test_direct(void **state)
 	char out[256];
 
 	(void)state;
-	assert_int_equal(http_direct_response(502, false, 784111777, out, sizeof(out)), strlen(kept));
+	assert_int_equal(http_direct_response(502, false, 784111777, 0, out, sizeof(out)), strlen(kept));
 	assert_memory_equal(out, kept, strlen(kept));
-	assert_int_equal(http_direct_response(431, true, 0, out, sizeof(out)), strlen(closed));
+	assert_int_equal(http_direct_response(431, true, 0, 0, out, sizeof(out)), strlen(closed));
 	assert_memory_equal(out, closed, strlen(closed));
 	memset(out, 0, sizeof(out));
-	assert_true(http_direct_response(599, true, 253402300799, out, sizeof(out)) > 0);
+	assert_true(http_direct_response(599, true, 253402300799, 0, out, sizeof(out)) > 0);
 	assert_non_null(strstr(out, "Fri, 31 Dec 9999 23:59:59 GMT"));
+	assert_true(http_direct_response(308, false, 0, 4096, out, sizeof(out)) > 0);
+	assert_non_null(strstr(out, "HTTP/1.1 308 Permanent Redirect\r\n"));
+	assert_non_null(strstr(out, "\r\ncontent-length: 4096\r\n\r\n"));
 	for (size_t room = 0; room < strlen(kept); room++) {
 		char *place = (char *)guard_place(&out_guard, room);
 
-		assert_int_equal(http_direct_response(502, false, 784111777, place, room), 0);
+		assert_int_equal(http_direct_response(502, false, 784111777, 0, place, room), 0);
 	}
 }
 
