@@ -40,7 +40,7 @@ enum {
 };
 #define POLICY_RETRIES 2 /* unless the route says otherwise; also where there is no route */
 
-struct policy_redirect { /* what is not said is as in the request, but for the port: none */
+struct policy_redirect { /* not said: as in the request; the port with an authority: none */
 	bool https;
 	const char *authority, *uri; /* NULL: not said; the uri replaces the path, not the query */
 	uint16_t port;               /* 0: not said */
