@@ -281,6 +281,7 @@ static void rewind_to_dial(struct worker *w, struct conn *c, struct exchange *x)
 	release_upstream(w, c, false);
 	x->phase = EXCHANGE_DIAL;
 	x->head_sent = false;
+	x->try_ms = 0;
 }
 
 /* Once more, after a while. */

@@ -100,7 +100,6 @@ bool exchange_tries_again(struct worker *w, struct conn *c, struct exchange *x, 
 	x->rs_buf = NONE;
 	x->rs_len = 0;
 	x->rs_scanned = 0;
-	x->try_ms = 0;
 	return true;
 }
 

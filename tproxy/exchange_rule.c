@@ -80,7 +80,8 @@ static void drop(const struct policy *p, struct policy_run run, const char *head
 }
 
 /* What is set or added, to a head of n bytes. Its length then, or 0. */
-static size_t append(const struct policy *p, struct policy_run run, char *out, size_t n, size_t room)
+static size_t append(const struct policy *p, struct policy_run run, char *out, size_t n,
+                     size_t room)
 {
 	struct policy_header_change change;
 

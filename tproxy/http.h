@@ -112,8 +112,8 @@ size_t http_response_write(const char *head, const struct http_response *r, uint
                            bool close, enum http_framing *framing, char *out, size_t room);
 
 /*
- * The head of a response of our own: status, date, server: sluice, content-length, connection: close
- * if asked; room >= 256. now: seconds since 1970. Returns its length.
+ * The head of a response of our own: status, date, server: sluice, content-length, connection:
+ * close if asked; room >= 256. now: seconds since 1970. Returns its length.
  */
 size_t http_direct_response(int status, bool close, int64_t now, uint32_t length, char *out,
                             size_t room);
