@@ -213,7 +213,7 @@ def test_timeout_while_nobody_can_be_reached(world):
     """Packets that vanish: the route's time is over before connect's."""
     with world.plant() as plant:
         plant.allow("node", "origin.test:80")
-        plant.start(DIRECT + rule("timed", "timeout = 300ms"))
+        plant.start(DIRECT + "connect-timeout = 1m\n" + rule("timed", "timeout = 300ms"))
         address = plant.address("origin.test")
         world.swallow(address)
         try:
