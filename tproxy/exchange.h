@@ -70,6 +70,9 @@ void exchange_timeout(struct worker *w, struct conn *c);
 /* The connection ends in the middle: logs the exchange. */
 void exchange_abort(struct worker *w, struct conn *c, enum access_flag flag,
                     const char *termination);
+/* exchange_log.c: its line, once. The connection's flows count anew. */
+void exchange_log(struct worker *w, struct conn *c, struct exchange *x, enum access_flag flag,
+                  const char *details, const char *failure, const char *termination);
 /* An upgraded connection has ended. */
 void exchange_log_upgraded(struct worker *w, struct conn *c, enum access_flag flag,
                            const char *termination);
