@@ -11,10 +11,10 @@ static void check_listens(struct check *c, const struct model_gateway *g)
 	bool by_tls = g->via == POLICY_VIA_TLS || g->via == POLICY_VIA_MUTUAL;
 
 	if (g->via == POLICY_VIA_CONNECT || g->via == POLICY_VIA_SOCKS5)
-		diag_error(c->diag, g->at, "gateway %s: via = %s leads to gateways of others: no node can be one",
+		diag_warning(c->diag, g->at, "gateway %s: via = %s leads to gateways of others: no node can be one",
 			   g->name, policy_via_name(g->via));
 	if (g->via == POLICY_VIA_PROXY_V2 && g->proxy_from.n == 0)
-		diag_error(c->diag, g->at,
+		diag_warning(c->diag, g->at,
 			   "gateway %s: via = proxy-v2 needs proxy-protocol-from at the gateway: it would refuse its nodes",
 			   g->name);
 	for (size_t i = 0; i < g->servers.n; i++) {
@@ -22,7 +22,7 @@ static void check_listens(struct check *c, const struct model_gateway *g)
 		bool ends = p->tls == POLICY_SERVER_SIMPLE || p->tls == POLICY_SERVER_MUTUAL;
 
 		if (by_tls && !ends)
-			diag_error(c->diag, p->at,
+			diag_warning(c->diag, p->at,
 				   "gateway %s: servers: %s:%u ends no TLS, but nodes come via = %s: simple or mutual is needed",
 				   g->name, policy_protocol_name(p->protocol), p->number,
 				   policy_via_name(g->via));

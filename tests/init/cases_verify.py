@@ -50,7 +50,7 @@ def verifies(suite, policy):
 
 SOURCES = ("init/*.c", "rules/addr.c", "rules/addr_class.c", "rules/capture*.c", "rules/crc32c.c", "rules/name.c",
            "rules/notify.c", "rules/policy.c", "rules/route.c", "rules/verify*.c", "rules/lookup.c", "rules/gateway.c",
-           "rules/word.c")
+           "rules/http_rule.c", "rules/traffic.c", "rules/word.c")
 # (policy, file, what it says, what it is made to say, the verdicts that must be there)
 FAULTS = {
     "a guard that lets all through": (

@@ -99,7 +99,7 @@ static inline void full_rule(struct model_rule *r)
 	*model_push(&r->retry_on.statuses) = (struct model_range){503, 503, {NULL, 0}};
 	*model_push(&r->retry_on.statuses) = (struct model_range){429, 429, {NULL, 0}};
 	push_text(&r->request.remove, "x-secret");
-	push_text(&r->request.remove, "cookie");
+	push_text(&r->request.remove, "trailes"); /* beside "trailer", which stays */
 	push_field(&r->request.set, "x-plant", "7", false);
 	push_field(&r->request.add, "via", "1.1 plant", false);
 	push_field(&r->response.set, "x-plant", "7", false);

@@ -92,6 +92,17 @@ static void test_full(void **state)
 		"location      = external\n"
 		"auto-address  = yes\n"
 		"endpoints     = 192.0.2.9\n"
+		"connect-timeout = 250ms\n"
+		"health-check  = tcp\n"
+		"health-interval = 3ms\n"
+		"health-timeout = 2ms\n"
+		"unhealthy-threshold = 1\n"
+		"healthy-threshold = 1\n"
+		"tls           = simple\n"
+		"; ca: 8 bytes in the policy\n"
+		"pins          = sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,\n"
+		"\tsha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n"
+		"tls-min       = 1.3\n"
 		"\n"
 		"[service web]\n"
 		"hosts         = *, *.example.com, www.example.com\n"
@@ -99,20 +110,42 @@ static void test_full(void **state)
 		"resolution    = dns\n"
 		"location      = external\n"
 		"enforcement   = audit\n"
-		"endpoints     = b.example.net weight 3, 192.0.2.1:8080, 2001:db8::1 weight "
-		"1000000\n"
+		"endpoints     = b.example.net weight 3, 192.0.2.1:8080, 2001:db8::1 weight 1000000\n"
 		"upgrade       = websocket\n"
 		"allow-private = yes\n"
 		"alpn          = h2, http/1.1\n"
 		"ech           = deny\n"
 		"scrub         = yes\n"
 		"alt-svc       = strip\n"
+		"load-balancer = consistent-hash\n"
+		"connect-timeout = 250ms\n"
+		"idle-timeout  = 1m1s\n"
+		"keepalive     = 1m15s\n"
+		"max-connections = 100\n"
+		"max-requests-per-connection = 7\n"
+		"consecutive-5xx-errors = 3\n"
+		"consecutive-gateway-errors = 4\n"
+		"consecutive-local-origin-failures = 0\n"
+		"outlier-interval = 9s\n"
+		"base-ejection-time = 31s\n"
+		"max-ejection-percent = 100\n"
+		"min-health-percent = 50\n"
+		"health-check  = http:/healthz\n"
+		"health-interval = 5s\n"
+		"health-timeout = 5s\n"
+		"unhealthy-threshold = 2\n"
+		"healthy-threshold = 1\n"
 		"\n"
 		"[gateway egress]\n"
 		"address           = 2001:db8::9\n"
-		"servers           = http:80\n"
+		"servers           = http:80, https:443 mutual, tls:8443 auto-passthrough\n"
 		"hosts             = *.example.com, www.example.com\n"
 		"via               = plain\n"
+		"server-certificate = /etc/egress.pem\n"
+		"server-private-key = /etc/egress.key\n"
+		"; client-ca: 8 bytes in the policy\n"
+		"client-subject-alt-names = spiffe://plant/node\n"
+		"proxy-protocol-from = 10.1.0.0/16, 192.0.2.0/24\n"
 		"\n"
 		"[gateway next]\n"
 		"address           = next.example.net, 203.0.113.9:8443 weight 2\n"
@@ -120,10 +153,28 @@ static void test_full(void **state)
 		"hosts             = *\n"
 		"via               = mutual\n"
 		"ca                = /etc/ca.pem\n"
-		"certificate       = node.pem\n"
-		"private-key       = node.key\n"
+		"certificate       = /etc/node.pem\n"
+		"; private-key: 5 bytes in the policy\n"
 		"sni               = next.example.net\n"
 		"subject-alt-names = next.example.net, spiffe://plant/next\n"
+		"load-balancer     = consistent-hash\n"
+		"connect-timeout   = 250ms\n"
+		"idle-timeout      = 1m1s\n"
+		"keepalive         = 1m15s\n"
+		"max-connections   = 100\n"
+		"max-requests-per-connection = 7\n"
+		"consecutive-5xx-errors = 3\n"
+		"consecutive-gateway-errors = 4\n"
+		"consecutive-local-origin-failures = 0\n"
+		"outlier-interval  = 9s\n"
+		"base-ejection-time = 31s\n"
+		"max-ejection-percent = 100\n"
+		"min-health-percent = 50\n"
+		"health-check      = http:/healthz\n"
+		"health-interval   = 5s\n"
+		"health-timeout    = 5s\n"
+		"unhealthy-threshold = 2\n"
+		"healthy-threshold = 1\n"
 		"subset half       = half.example.net\n"
 		"subset whole      =\n"
 		"\n"
@@ -131,13 +182,41 @@ static void test_full(void **state)
 		"hosts = *.example.com, www.example.com\n"
 		"port  = 80\n"
 		"from  = egress\n"
-		"to    = next/half weight 3, next/whole weight 0, next weight 1, "
-		"www.example.com:443 weight 1000000\n"
+		"path  = /a*, /exact\n"
+		"method = GET, HEAD\n"
+		"header accept = *\n"
+		"header user-agent = curl/*\n"
+		"header x-kind = red, or green\n"
+		"timeout = 5s\n"
+		"retries = 5\n"
+		"per-try-timeout = 1s\n"
+		"retry-on = connect-failure, reset, 429, 503\n"
+		"rewrite-uri = /b\n"
+		"rewrite-authority = other.example:8080\n"
+		"request-remove = trailes, x-secret\n"
+		"request-set x-plant = 7\n"
+		"request-add via = 1.1 plant\n"
+		"response-remove = server\n"
+		"response-set x-plant = 7\n"
+		"to    = next/half weight 3, next/whole weight 0, next weight 1, www.example.com:443 weight 1000000\n"
 		"\n"
 		"[route db]\n"
 		"hosts = db.example.com, www.example.com\n"
 		"from  = egress\n"
-		"to    = next\n";
+		"to    = next\n"
+		"\n"
+		"[route moved]\n"
+		"hosts = a.example.com\n"
+		"from  = egress\n"
+		"path  = /old\n"
+		"redirect = scheme https, authority b.example.com, uri /new, port 8443, code 308\n"
+		"\n"
+		"[route denied]\n"
+		"hosts = a.example.com\n"
+		"from  = egress\n"
+		"direct-response = 403\n"
+		"direct-response-body = not from here\n"
+		"response-add x-why = policy\n";
 	struct model m;
 	size_t len, text_len;
 	uint8_t *bytes;
@@ -238,12 +317,33 @@ static void test_defaults(void **state)
 	model_free(&m);
 }
 
+static void file(struct model_pem *pem)
+{
+	if (pem->bytes != NULL)
+		*pem = (struct model_pem){ .path = "/etc/some.pem" };
+}
+
+/* What is in the policy is not shown, so files have to stand for it. */
 static void test_full_again(void **state)
 {
 	struct model m;
 
 	(void)state;
 	model_full(&m);
+	for (size_t i = 0; i < m.services.n; i++) {
+		file(&m.services.v[i].tls.ca);
+		file(&m.services.v[i].tls.certificate);
+		file(&m.services.v[i].tls.private_key);
+	}
+	for (size_t i = 0; i < m.gateways.n; i++) {
+		struct model_tls *of[] = { &m.gateways.v[i].tls, &m.gateways.v[i].server_tls };
+
+		for (int k = 0; k < 2; k++) {
+			file(&of[k]->ca);
+			file(&of[k]->certificate);
+			file(&of[k]->private_key);
+		}
+	}
 	check_model(&m);
 }
 

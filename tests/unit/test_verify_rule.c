@@ -282,11 +282,11 @@ static void change_spare(struct parts *p)
 
 static void change_host(struct parts *p)
 {
-	/* The string of "cookie", which is removed, becomes one of the same length and place. */
+	/* The string of "trailes", which is removed, becomes one of the same length and place. */
 	uint8_t *name = p->b[FORMAT_STRINGS] + get_le32(p->b[FORMAT_CHANGES] + CHANGE_NAME);
 
-	assert_string_equal((char *)name, "cookie");
-	memcpy(name, "expect", 6);
+	assert_string_equal((char *)name, "trailes");
+	memcpy(name, "trailer", 7);
 }
 
 static void test_crafted(void **state)
