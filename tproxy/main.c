@@ -279,7 +279,11 @@ static int seal(struct control *c)
 		log_warn("TLS: files in too many directories: reloading will not find all of them");
 	if (log[0] == '/' && strncmp(log, "/dev/", 5) != 0)
 		paths.write[paths.n_write++] = directory(log, log_dir);
-	if (jail_seal(&paths, &landlock, &step) < 0)
+	int sealed = jail_seal(&paths, &landlock, &step);
+	/* The first is dir's; the others are what secure_directories() made. */
+	for (unsigned i = 1; i < paths.n_read; i++)
+		free((char *)paths.read[i]);
+	if (sealed < 0)
 		return fail(EX_OSERR, "sandbox", step);
 	if (!landlock)
 		log_info("sandbox: no Landlock here: files are guarded by their permissions alone");

@@ -208,7 +208,6 @@ void secure_close(struct secure_set *set)
 	free(set);
 }
 
-/* Their strings live as long as the process, as the sandbox does. */
 static bool add_directory(struct jail_paths *paths, const struct policy_pem *pem)
 {
 	const char *slash = pem->path ? strrchr(pem->path, '/') : NULL;

@@ -22,8 +22,8 @@ struct secure_set;
 struct secure_set *secure_open(const struct policy *p, char *text, size_t size);
 void secure_close(struct secure_set *s);
 /*
- * Adds the directories of these files to those that may be read once the sandbox is closed. False:
- * some do not fit.
+ * Adds the directories of these files to those that may be read once the sandbox is closed, as
+ * malloc'ed strings. False: some do not fit.
  */
 bool secure_directories(const struct policy *p, struct jail_paths *paths);
 /* What a connection upstream is beyond its address: who may use it again. */

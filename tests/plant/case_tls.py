@@ -52,7 +52,7 @@ def test_through(world, via):
         expect((size, code) == ("3000000", "200"), f"{size} {code}")
         code, body, _ = node.curl("http://other.test/echo/x", "--data-binary", "@-", "-H", "Expect:")
         expect(code == "200", f"{code} {body}")
-        node.wait_log(4, authority="origin.test", response_code=200, upstream_host="@{egress}:80")
+        node.wait_log(4, authority="origin.test", response_code=200, upstream_host="@{[egress]}:80")
         records = egress.wait_log(4, authority="origin.test", response_code=200, upstream_cluster="outbound|80||origin.test")
         who = "node-1.plant.test" if via == "mutual" else None
         expect(all(record.get("downstream_peer") == who for record in records), f"{records[0]}")
