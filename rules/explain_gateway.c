@@ -116,23 +116,6 @@ static enum route_seen spoken(enum policy_protocol server)
 						: ROUTE_SEEN_NOTHING;
 }
 
-/* Whether the server ends TLS: then what is inside decides. */
-static bool ends_tls(const struct policy *p, uint32_t gateway, uint16_t number)
-{
-	struct policy_gateway g;
-	struct policy_port port;
-
-	policy_gateway(p, gateway, &g);
-	for (uint32_t i = 0; i < g.servers.n; i++) {
-		enum policy_server_tls tls = policy_server_tls(p, g.servers.first + i);
-
-		policy_port(p, g.servers.first + i, &port);
-		if (port.number == number)
-			return tls == POLICY_SERVER_SIMPLE || tls == POLICY_SERVER_MUTUAL;
-	}
-	return false;
-}
-
 int explain_own_gateway(const struct policy *p, uint32_t gateway, const struct ask *a)
 {
 	struct policy_port server = {.protocol = POLICY_PROTO_NONE};
@@ -141,13 +124,15 @@ int explain_own_gateway(const struct policy *p, uint32_t gateway, const struct a
 	struct policy_http request = ask_http(a);
 	struct policy_gateway g;
 	struct route r;
-	bool http, known = policy_gateway_server(p, gateway, a->port, &server);
+	enum policy_server_tls tls;
+	bool http, known = policy_gateway_server(p, gateway, a->port, &server, &tls);
 
 	policy_gateway(p, gateway, &g);
 	http = policy_protocol_is_http(server.protocol);
 	if (q.seen == ROUTE_SEEN_NOTHING && known)
 		q.seen = spoken(server.protocol);
-	q.ended = ends_tls(p, gateway, a->port);
+	/* Then what is inside decides. */
+	q.ended = tls == POLICY_SERVER_SIMPLE || tls == POLICY_SERVER_MUTUAL;
 	if (q.ended && a->seen == ROUTE_SEEN_NOTHING && server.protocol == POLICY_PROTO_HTTPS)
 		q.seen = ROUTE_SEEN_HTTP;
 	q.http = q.seen == ROUTE_SEEN_HTTP ? &request : NULL;

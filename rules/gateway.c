@@ -99,16 +99,18 @@ bool policy_gateway_accepts(const struct policy *p, uint32_t i, const char *name
 }
 
 bool policy_gateway_server(const struct policy *p, uint32_t i, uint16_t number,
-			   struct policy_port *server)
+			   struct policy_port *server, enum policy_server_tls *tls)
 {
 	struct policy_gateway g;
 
 	policy_gateway(p, i, &g);
 	for (uint32_t k = 0; k < g.servers.n; k++) {
 		policy_port(p, g.servers.first + k, server);
+		*tls = policy_server_tls(p, g.servers.first + k);
 		if (server->number == number)
 			return true;
 	}
+	*tls = POLICY_SERVER_NONE;
 	return false;
 }
 

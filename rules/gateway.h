@@ -38,9 +38,9 @@ int64_t policy_own_gateway(const struct policy *p);
 struct policy_run policy_own_servers(const struct policy *p);
 /* Whether the gateway's hosts hold a canonical name. */
 bool policy_gateway_accepts(const struct policy *p, uint32_t i, const char *name, size_t len);
-/* Its server on a port. False: none listens there. */
+/* Its server on a port, and what that does with TLS. False: none listens there. */
 bool policy_gateway_server(const struct policy *p, uint32_t i, uint16_t number,
-			   struct policy_port *server);
+			   struct policy_port *server, enum policy_server_tls *tls);
 
 struct policy_subset { const char *name; struct policy_run endpoints; };
 void policy_subset(const struct policy *p, uint32_t i, struct policy_subset *s);

@@ -33,10 +33,11 @@ void route_find_gateway(const struct policy *p, uint32_t gateway, const struct r
 	bool by_sni = q->ended && q->seen == ROUTE_SEEN_OTHER;
 	const char *name = by_sni ? q->sni : q->name;
 	size_t len = !by_sni ? q->name_len : name != NULL ? strlen(name) : 0;
+	enum policy_server_tls tls;
 	struct policy_port server;
 
 	memset(r, 0, sizeof(*r));
-	if (!policy_gateway_server(p, gateway, q->port, &server))
+	if (!policy_gateway_server(p, gateway, q->port, &server, &tls))
 		r->reason = ROUTE_WHY_NO_SERVER;
 	else if (policy_protocol_is_tcp(server.protocol))
 		take(r, policy_find_port_route(p, gateway, q->port));

@@ -197,7 +197,7 @@ void conn_tunnel(struct worker *w, struct conn *c, struct route *r, const char *
 		worker_count(w, STAT_AUDITED, 1);
 	}
 	conn_set_name(w, c, name, len);
-	if (!taken || r->verdict < ROUTE_SERVICE) {
+	if (!taken) {
 		conn_block(w, c, route_reason_code(r->reason));
 		return;
 	}

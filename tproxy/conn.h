@@ -33,7 +33,8 @@ void conn_find_route(const struct worker *w, const struct conn *c, const struct 
                      struct route *r);
 /*
  * Takes over what was let through: service and key, and of a route one destination, drawn by
- * weight, whose host is then the service. False: no destination is for this client, and r is denied.
+ * weight, whose host is then the service. False: nothing was let through; or no destination is
+ * for this client, and r is denied.
  */
 bool conn_take_route(struct worker *w, struct conn *c, struct route *r);
 

@@ -48,7 +48,7 @@ bool conn_take_route(struct worker *w, struct conn *c, struct route *r)
 	if (r->verdict == ROUTE_PASSTHROUGH)
 		c->flags |= CONN_PASSTHROUGH;
 	if (!r->routed)
-		return r->verdict != ROUTE_DENY;
+		return r->verdict >= ROUTE_SERVICE;
 	policy_route(p, r->route, &route);
 	if (!route.weight) {
 		r->verdict = ROUTE_DENY;

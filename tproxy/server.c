@@ -18,19 +18,6 @@ static void refuse(struct worker *w, struct conn *c, const char *why)
 	conn_close(w, c, true);
 }
 
-static enum policy_server_tls mode_of(const struct policy *p, uint16_t number)
-{
-	struct policy_run servers = policy_own_servers(p);
-	struct policy_port port;
-
-	for (uint32_t i = 0; i < servers.n; i++) {
-		policy_port(p, servers.first + i, &port);
-		if (port.number == number)
-			return policy_server_tls(p, servers.first + i);
-	}
-	return POLICY_SERVER_NONE;
-}
-
 /* What has come with all this makes no event any more. */
 static void proceed(struct worker *w, struct conn *c)
 {
@@ -61,8 +48,15 @@ static void handshake(struct worker *w, struct conn *c)
 
 static void secure(struct worker *w, struct conn *c)
 {
-	enum policy_server_tls mode = mode_of(conn_policy(w, c), c->dport);
+	enum policy_server_tls mode;
+	struct policy_port server;
+	bool known = policy_gateway_server(conn_policy(w, c), (uint32_t)conn_gateway(w, c), c->dport,
+	                                   &server, &mode);
 
+	if (!known) {
+		refuse(w, c, "no-server");
+		return;
+	}
 	if (mode != POLICY_SERVER_SIMPLE && mode != POLICY_SERVER_MUTUAL) {
 		proceed(w, c);
 		return;

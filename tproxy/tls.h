@@ -61,7 +61,7 @@ struct tls_start {
 	int fd;            /* connected, non-blocking */
 	const char *name;  /* client: whom it calls, a canonical name or an address; NUL-terminated */
 	uint32_t target;   /* client: sessions are resumed with equal name and target only */
-	int64_t now;       /* seconds since 1970, no less than build and policy: for dates */
+	int64_t now;       /* seconds since 1970, for dates */
 	struct tls_bytes early; /* server: what was read from fd already, at most a whole hello */
 };
 /* Takes a reference to c. What is wrong already tls_handshake() will say. */
